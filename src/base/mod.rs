@@ -1,0 +1,13 @@
+//! Floor 0: keys, names and prefixes. Checked at the door, trusted after: a value of a type in here is valid, because
+//! no constructor makes one that isn't.
+
+pub mod key;
+pub mod name;
+pub mod prefix;
+pub mod reason;
+pub mod signify;
+
+pub use key::{KeyError, PrivateKey, PublicKey};
+pub use name::{Name, NameError, NodePath};
+pub use prefix::canonical;
+pub use reason::DropReason;

@@ -1,0 +1,1 @@
+//! Joins tunnels, routes, flows and policy.

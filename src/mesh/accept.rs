@@ -1,0 +1,1 @@
+//! Which rosters are accepted: signature, owner, serial, equivocation, overlap, tests.

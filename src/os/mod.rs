@@ -1,0 +1,1 @@
+//! Sockets, TUN, netlink, clock, files.

@@ -1,0 +1,1 @@
+//! Which flows pass: borders, rules, the judge.

@@ -1,0 +1,1 @@
+//! Addresses that the roster writes or that follow from names.

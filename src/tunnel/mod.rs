@@ -1,0 +1,1 @@
+//! WireGuard peers. The only module that names boringtun.
