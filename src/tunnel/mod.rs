@@ -8,6 +8,8 @@
 mod door;
 mod peer;
 mod slots;
+#[cfg(test)]
+mod tests;
 
 use std::collections::BTreeSet;
 use std::net::{IpAddr, SocketAddr};
@@ -211,6 +213,7 @@ impl Tunnels {
         };
         if peer.is_stale(now) {
             self.refresh(id, now);
+            self.schedule(id, now + BUSY_TICK);
         }
         let Some(peer) = self.slots.get_mut(id) else { return Opened::Drop(DropReason::UnknownIndex) };
         let Some(tunn) = peer.tunn_if_made() else { return Opened::Drop(DropReason::UnknownIndex) };
@@ -282,6 +285,7 @@ impl Tunnels {
         // Timers that stood still while the peer was idle would date the new session back.
         if peer.is_stale(now) {
             self.refresh(id, now);
+            self.schedule(id, now + BUSY_TICK);
         }
         let Some(peer) = self.slots.get_mut(id) else { return Opened::Drop(DropReason::UnknownIndex) };
         let tunn = match datagram[0] {
@@ -337,6 +341,7 @@ impl Tunnels {
         let Some(to) = peer.endpoint() else { return Sealed::Drop(DropReason::NoSession) };
         if peer.is_stale(now) {
             self.refresh(id, now);
+            self.schedule(id, now + BUSY_TICK);
         }
         let Some(peer) = self.slots.get_mut(id) else { return Sealed::Drop(DropReason::NoSession) };
         let connected = peer.is_connected();
