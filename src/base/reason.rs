@@ -55,7 +55,7 @@ reasons! {
     FlowsFull, "flows_full", "the peer has its share of the flow table in use";
     // routes
     NoRoute, "no_route", "no node has the destination address";
-    NotServed, "not_served", "the packet is from one gateway to another through this one";
+    NotServed, "not_served", "another gateway sends it, and its destination is not in the room served here";
     Loop, "loop", "the packet would go back where it came from";
 }
 

@@ -34,6 +34,8 @@ pub const SEAL_OVERHEAD: usize = 32;
 pub const HANDSHAKE_MAX: usize = 148;
 /// Packets that wait for one peer's handshake.
 const WAITING_MAX: u8 = 16;
+/// The longest packet that waits, in bytes; room for it is needed when it is sealed.
+pub const WAITING_BYTES_MAX: usize = 9_216;
 /// How stale a peer's timers may be while it is busy.
 const BUSY_TICK: Duration = Duration::from_secs(1);
 
@@ -144,6 +146,12 @@ impl Tunnels {
     #[must_use]
     pub fn stats(&self, id: PeerId) -> Option<PeerStats> {
         self.slots.get(id).map(Peer::stats)
+    }
+
+    /// Whether the peer has a session.
+    #[must_use]
+    pub fn is_connected(&self, id: PeerId) -> bool {
+        self.slots.get(id).is_some_and(Peer::is_connected)
     }
 
     /// Where the peer is, as far as known.
@@ -314,7 +322,8 @@ impl Tunnels {
         self.slots.get(id).is_some_and(Peer::may_flush)
     }
 
-    /// Seals the next packet that waited for the peer's session. Call until `None`.
+    /// Seals the next packet that waited for the peer's session. Call until `None`. `buffer` must hold
+    /// [`WAITING_BYTES_MAX`] and [`SEAL_OVERHEAD`].
     pub fn seal_waiting(&mut self, id: PeerId, buffer: &mut [u8], now: Instant) -> Option<Sealed> {
         let peer = self.slots.get_mut(id)?;
         let to = peer.endpoint()?;
@@ -346,6 +355,9 @@ impl Tunnels {
         let Some(peer) = self.slots.get_mut(id) else { return Sealed::Drop(DropReason::NoSession) };
         let connected = peer.is_connected();
         if !connected {
+            if packet.len() > WAITING_BYTES_MAX {
+                return Sealed::Drop(DropReason::NoSession);
+            }
             if peer.waiting >= WAITING_MAX {
                 return Sealed::Drop(DropReason::QueueFull);
             }
