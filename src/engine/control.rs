@@ -8,9 +8,10 @@ use serde::{Deserialize, Serialize};
 use super::world::PeerKind;
 use super::{Engine, Now};
 use crate::base::{DropReason, PublicKey};
+use crate::packet::Ports;
 use crate::policy::Explanation;
 use crate::roster::{Party, Service};
-use crate::table::Via;
+use crate::table::{Flow, Via};
 
 /// `vpmesh status --json`.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -94,8 +95,9 @@ pub struct FlowRow {
     pub protocol: u8,
     pub src: IpAddr,
     pub dst: IpAddr,
-    pub src_port: u16,
-    pub dst_port: u16,
+    /// TCP and UDP only.
+    pub src_port: Option<u16>,
+    pub dst_port: Option<u16>,
     /// Names, where the addresses have one.
     pub from: String,
     pub to: String,
@@ -202,21 +204,27 @@ impl Engine {
                 world.roles.get(&peer).map_or_else(String::new, |role| world.model.node(role.node).name.to_string())
             }
         };
-        let row = |flow: crate::table::Flow| FlowRow {
-            protocol: flow.protocol,
-            src: flow.src,
-            dst: flow.dst,
-            src_port: flow.src_port,
-            dst_port: flow.dst_port,
-            from: name(flow.src),
-            to: name(flow.dst),
-            from_via: via(flow.from),
-            to_via: via(flow.to),
-            state: flow.state.name().to_owned(),
-            packets: flow.packets,
-            bytes: flow.bytes,
-            age: flow.age.as_secs(),
-            idle: flow.idle.as_secs(),
+        let row = |flow: Flow| {
+            let (src_port, dst_port) = match flow.tuple.ports {
+                Ports::Known { src, dst } => (Some(src), Some(dst)),
+                Ports::Echo { .. } | Ports::None | Ports::OneWay => (None, None),
+            };
+            FlowRow {
+                protocol: flow.tuple.protocol,
+                src: flow.tuple.src,
+                dst: flow.tuple.dst,
+                src_port,
+                dst_port,
+                from: name(flow.tuple.src),
+                to: name(flow.tuple.dst),
+                from_via: via(flow.from),
+                to_via: via(flow.to),
+                state: flow.state.name().to_owned(),
+                packets: flow.packets,
+                bytes: flow.bytes,
+                age: flow.age.as_secs(),
+                idle: flow.idle.as_secs(),
+            }
         };
         self.flows.iter(now.instant).map(row).collect()
     }

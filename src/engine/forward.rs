@@ -18,8 +18,6 @@ use crate::tunnel::Sealed;
 const DUMMY_V4: IpAddr = IpAddr::V4(std::net::Ipv4Addr::new(192, 0, 0, 8));
 /// IPv6's smallest MTU (RFC 8200, section 5).
 const MTU_MIN: u16 = 1_280;
-/// The longest ICMP error that is made (RFC 4443, section 2.4 c).
-const ICMP_MAX: usize = 1_280;
 
 impl Engine {
     /// Sends an IP packet on, or says why not.
@@ -31,7 +29,7 @@ impl Engine {
         out: &mut Outbox,
     ) -> Result<(), DropReason> {
         let packet = Packet::parse(bytes)?;
-        let bytes = &mut bytes[..usize::from(packet.len)];
+        let bytes = &mut bytes[..packet.total_len];
         let world = self.world.as_ref().ok_or(DropReason::NoRoute)?;
         if world.routes.lookup(packet.src) != Some(from) {
             return Err(DropReason::Spoofed);
@@ -45,7 +43,7 @@ impl Engine {
         if let (Via::Peer(_), Via::Peer(_)) = (from, to)
             && !packet::decrement_hop_limit(bytes)
         {
-            self.answer(bytes, from, now, out, |orig, own, buffer| icmp::time_exceeded(orig, own, buffer));
+            self.answer(bytes, from, now, out, |orig, own, buffer| icmp::time_exceeded(buffer, orig, own));
             return Err(DropReason::HopLimit);
         }
         self.fit(bytes, &packet, from, to, now, out)?;
@@ -96,8 +94,8 @@ impl Engine {
             packet::clamp_mss(bytes, packet, mtu.min(self.mtu_via(from)) - headers);
         }
         let limit = if packet.src.is_ipv4() { mtu } else { mtu.max(MTU_MIN) };
-        if bytes.len() > usize::from(limit) && packet.may_not_be_fragmented() && matches!(to, Via::Peer(_)) {
-            self.answer(bytes, from, now, out, |orig, own, buffer| icmp::packet_too_big(orig, own, limit, buffer));
+        if bytes.len() > usize::from(limit) && packet.dont_fragment && matches!(to, Via::Peer(_)) {
+            self.answer(bytes, from, now, out, |orig, own, buffer| icmp::packet_too_big(buffer, orig, own, limit));
             return Err(DropReason::TooBig);
         }
         Ok(())
@@ -152,7 +150,7 @@ impl Engine {
                 None => return,
             },
         };
-        let mut buffer = [0; ICMP_MAX];
+        let mut buffer = [0; icmp::ANSWER_MAX];
         if let Some(len) = make(original, own, &mut buffer)
             && let Err(reason) = self.send(&buffer[..len], to, now, out)
         {

@@ -24,7 +24,7 @@ use std::time::{Instant, SystemTime};
 use hashbrown::HashMap;
 
 use crate::base::{DropReason, NodePath, PrivateKey, PublicKey};
-use crate::packet::icmp::TokenBucket;
+use crate::packet::TokenBucket;
 use crate::roster::Endpoint;
 use crate::table::{FlowTable, PeerId};
 use crate::tunnel::Tunnels;

@@ -48,7 +48,7 @@ impl Engine {
         let routes = plan.routes(&model, &slots);
         let old = self.world.replace(World::new(model, judge, plan.me, routes, roles, now.instant));
         self.ask_for_changed_endpoints(old.as_ref(), now);
-        self.judge_flows_again(&mut report);
+        self.judge_flows_again(&mut report, now);
         Ok(report)
     }
 
@@ -84,17 +84,18 @@ impl Engine {
         }
     }
 
-    fn judge_flows_again(&mut self, report: &mut ReloadReport) {
+    fn judge_flows_again(&mut self, report: &mut ReloadReport, now: Now) {
         let Some(world) = &self.world else { return };
         let before = self.flows.len();
-        self.flows.retain(|flow| {
-            let (Some(from), Some(to)) = (world.routes.lookup(flow.src), world.routes.lookup(flow.dst)) else {
+        self.flows.retain(now.instant, |flow| {
+            let (src, dst) = (flow.tuple.src, flow.tuple.dst);
+            let (Some(from), Some(to)) = (world.routes.lookup(src), world.routes.lookup(dst)) else {
                 return Keep::Cut;
             };
-            let (source, destination) = (world.judge.place(flow.src), world.judge.place(flow.dst));
+            let (source, destination) = (world.judge.place(src), world.judge.place(dst));
             let served = (!world.is_gateway(from) || world.serves(destination))
                 && (!world.is_gateway(to) || world.serves(source));
-            let question = Question::of_flow(flow, source, destination);
+            let question = Question::of_tuple(&flow.tuple, source, destination);
             if from != to && served && world.judge.judge(&question).is_allowed() {
                 Keep::Keep { from, to }
             } else {
