@@ -113,7 +113,7 @@ pub struct FlowRow {
 }
 
 /// What `explain` says: a verdict, or why there is none.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize)]
 #[serde(untagged)]
 pub enum ExplainAnswer {
     Told(Explanation),
@@ -159,7 +159,8 @@ impl Engine {
             ("from_kernel", counters.from_kernel),
             ("to_kernel", counters.to_kernel),
         ];
-        let row = |traffic: super::counters::Traffic| TrafficRow { packets: traffic.packets, bytes: traffic.bytes };
+        let row =
+            |traffic: super::counters::Traffic| TrafficRow { packets: traffic.packets, bytes: traffic.bytes };
         ways.into_iter().map(|(name, traffic)| (name.to_owned(), row(traffic))).collect()
     }
 
@@ -200,9 +201,10 @@ impl Engine {
         let name = |address: IpAddr| world.name_of(address);
         let via = |via: Via| match via {
             Via::Kernel => "kernel".to_owned(),
-            Via::Peer(peer) => {
-                world.roles.get(&peer).map_or_else(String::new, |role| world.model.node(role.node).name.to_string())
-            }
+            Via::Peer(peer) => world
+                .roles
+                .get(&peer)
+                .map_or_else(String::new, |role| world.model.node(role.node).name.to_string()),
         };
         let row = |flow: Flow| {
             let (src_port, dst_port) = match flow.tuple.ports {
@@ -235,8 +237,8 @@ impl Engine {
         let Some(world) = &self.world else {
             return ExplainAnswer::CannotTell { error: "no roster is in force yet".to_owned() };
         };
-        match world.judge.explain(from, to, service) {
-            Ok(explanation) => ExplainAnswer::Told(explanation),
+        match world.judge.ask(from, to, service) {
+            Ok(answer) => ExplainAnswer::Told(answer.explanation),
             Err(error) => ExplainAnswer::CannotTell { error: error.to_string() },
         }
     }

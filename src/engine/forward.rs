@@ -8,8 +8,7 @@ use std::time::Instant;
 
 use super::{Engine, Outbox};
 use crate::base::DropReason;
-use crate::packet::{self, Packet, icmp};
-use crate::policy::{Place, Question};
+use crate::packet::{self, Packet, TcpFlags, Transport, icmp};
 use crate::table::{Found, Via};
 use crate::tunnel::Sealed;
 
@@ -57,13 +56,15 @@ impl Engine {
         if to == from {
             return Err(DropReason::Loop);
         }
-        let (source, destination) = (world.judge.place(packet.src), world.judge.place(packet.dst));
+        let question = world.judge.question(packet);
+        let (source, destination) = (question.from.place, question.to.place);
         // Another gateway speaks for its own nodes with ours, and with nobody else through us; and only our own
         // nodes go through other gateways.
-        if (world.is_gateway(from) && !world.serves(destination)) || (world.is_gateway(to) && !world.serves(source)) {
+        if (world.is_gateway(from) && !world.serves(destination))
+            || (world.is_gateway(to) && !world.serves(source))
+        {
             return Err(DropReason::NotServed);
         }
-        let question = Question::of_packet(packet, source, destination);
         let judgement = world.judge.judge(&question);
         for &rule in judgement.matched() {
             world.count_rule(rule);
@@ -89,13 +90,15 @@ impl Engine {
         out: &mut Outbox,
     ) -> Result<(), DropReason> {
         let mtu = self.mtu_via(to);
-        if packet.is_tcp_syn() {
+        if opens_tcp(packet) {
             let headers = if packet.src.is_ipv4() { 40 } else { 60 };
             packet::clamp_mss(bytes, packet, mtu.min(self.mtu_via(from)) - headers);
         }
         let limit = if packet.src.is_ipv4() { mtu } else { mtu.max(MTU_MIN) };
         if bytes.len() > usize::from(limit) && packet.dont_fragment && matches!(to, Via::Peer(_)) {
-            self.answer(bytes, from, now, out, |orig, own, buffer| icmp::packet_too_big(buffer, orig, own, limit));
+            self.answer(bytes, from, now, out, |orig, own, buffer| {
+                icmp::packet_too_big(buffer, orig, own, limit)
+            });
             return Err(DropReason::TooBig);
         }
         Ok(())
@@ -157,4 +160,9 @@ impl Engine {
             self.counters.drop(reason);
         }
     }
+}
+
+/// Whether it is a SYN of TCP's, first or answer: what carries an MSS.
+fn opens_tcp(packet: &Packet) -> bool {
+    matches!(packet.transport, Transport::Tcp(tcp) if tcp.flags.has(TcpFlags::SYN))
 }

@@ -11,7 +11,7 @@ use ipnetwork::IpNetwork;
 
 use super::world::{PeerKind, Plan, ReloadError, World};
 use super::{Engine, Now};
-use crate::policy::{Judge, Question};
+use crate::policy::Judge;
 use crate::roster::{Model, NodeId};
 use crate::table::{Keep, PeerId};
 
@@ -92,10 +92,10 @@ impl Engine {
             let (Some(from), Some(to)) = (world.routes.lookup(src), world.routes.lookup(dst)) else {
                 return Keep::Cut;
             };
-            let (source, destination) = (world.judge.place(src), world.judge.place(dst));
+            let question = world.judge.question_of(&flow.tuple);
+            let (source, destination) = (question.from.place, question.to.place);
             let served = (!world.is_gateway(from) || world.serves(destination))
                 && (!world.is_gateway(to) || world.serves(source));
-            let question = Question::of_tuple(&flow.tuple, source, destination);
             if from != to && served && world.judge.judge(&question).is_allowed() {
                 Keep::Keep { from, to }
             } else {

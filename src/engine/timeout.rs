@@ -79,7 +79,11 @@ impl Engine {
     }
 
     pub(super) fn ask_for_addresses(&mut self, peer: PeerId, now: Instant) {
-        let due = self.timers.resolved.get(&peer).is_none_or(|&at| now.saturating_duration_since(at) >= RESOLVE_EVERY);
+        let due = self
+            .timers
+            .resolved
+            .get(&peer)
+            .is_none_or(|&at| now.saturating_duration_since(at) >= RESOLVE_EVERY);
         let Some(world) = &self.world else { return };
         if let Some(role) = world.roles.get(&peer)
             && let PeerKind::Gateway { endpoints } = &role.kind

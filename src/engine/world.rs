@@ -13,7 +13,7 @@ use ipnetwork::IpNetwork;
 use super::control::RuleRow;
 use crate::base::{NodePath, PublicKey};
 use crate::packet::{Packet, TokenBucket};
-use crate::policy::{Judge, Place, RuleId};
+use crate::policy::{Judge, Place, RuleId, Traffic};
 use crate::roster::model::NodeKind;
 use crate::roster::{Endpoint, Model, NodeId};
 use crate::table::{PeerId, Routes, Via};
@@ -91,7 +91,9 @@ impl Plan {
         for (id, node) in model.iter().filter(|(id, _)| *id != me) {
             let (key, kind) = match &node.kind {
                 NodeKind::Station { key } if range.contains(&id.0) => (*key, PeerKind::Station),
-                NodeKind::Gateway { key, endpoints } => (*key, PeerKind::Gateway { endpoints: endpoints.clone() }),
+                NodeKind::Gateway { key, endpoints } => {
+                    (*key, PeerKind::Gateway { endpoints: endpoints.clone() })
+                }
                 _ => continue,
             };
             roles.push(PeerRole { node: id, key, kind });
@@ -146,7 +148,16 @@ impl World {
     ) -> Self {
         let room = model.room_of(me).map_or(0..0, |room| model.range(room));
         let matches = vec![0; judge.rule_count()];
-        Self { model, judge, me, room, routes, roles, matches, log: TokenBucket::new(LOGS_PER_SECOND, LOGS_BURST, now) }
+        Self {
+            model,
+            judge,
+            me,
+            room,
+            routes,
+            roles,
+            matches,
+            log: TokenBucket::new(LOGS_PER_SECOND, LOGS_BURST, now),
+        }
     }
 
     /// Whether the place is in the room that is served here.
@@ -165,7 +176,7 @@ impl World {
         if self.log.take(now) {
             let (from, to) = (self.name_of(packet.src), self.name_of(packet.dst));
             let verdict = if allowed { "allow" } else { "deny" };
-            tracing::info!(from, to, protocol = packet.protocol, port = packet.dst_port(), verdict, "first packet");
+            tracing::info!(from, to, service = %Traffic::of(packet), verdict, "first packet");
         }
     }
 
@@ -183,17 +194,17 @@ impl World {
             .map(RuleId)
             .zip(&self.matches)
             .filter(|&(_, &matches)| matches > 0)
-            .map(|(id, &matches)| {
-                let rule = self.judge.rule(id);
-                RuleRow {
+            .filter_map(|(id, &matches)| {
+                let rule = self.judge.rule(id)?;
+                Some(RuleRow {
                     file: rule.file.to_string(),
                     line: rule.line.0,
-                    border: rule.border.clone(),
-                    direction: rule.direction.name().to_owned(),
-                    rule: rule.text.clone(),
+                    border: rule.border.to_string(),
+                    direction: rule.direction.to_string(),
+                    rule: rule.text,
                     stage: rule.stage,
                     matches,
-                }
+                })
             })
             .collect();
         rows.sort_by(|a, b| (&a.file, a.line).cmp(&(&b.file, b.line)));

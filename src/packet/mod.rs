@@ -56,13 +56,25 @@ pub struct Packet {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Transport {
     Tcp(Tcp),
-    Udp { src_port: u16, dst_port: u16 },
+    Udp {
+        src_port: u16,
+        dst_port: u16,
+    },
     /// An ICMP echo request or reply of the packet's own family.
-    IcmpEcho { request: bool, ident: u16 },
+    IcmpEcho {
+        request: bool,
+        ident: u16,
+    },
     /// An ICMP error about a packet that went the other way.
-    IcmpError { kind: IcmpErrorKind, embedded: Tuple },
+    IcmpError {
+        kind: IcmpErrorKind,
+        embedded: Tuple,
+    },
     /// Any other ICMP that may be forwarded.
-    IcmpOther { kind: u8, code: u8 },
+    IcmpOther {
+        kind: u8,
+        code: u8,
+    },
     /// Ports can't be known: another protocol, or a later fragment.
     Opaque,
 }
@@ -112,9 +124,13 @@ impl TcpFlags {
 /// What an ICMP error says.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum IcmpErrorKind {
-    Unreachable { code: u8 },
+    Unreachable {
+        code: u8,
+    },
     /// "Fragmentation needed" (RFC 1191) or "packet too big" (RFC 8201).
-    TooBig { mtu: u32 },
+    TooBig {
+        mtu: u32,
+    },
     TimeExceeded,
     ParameterProblem,
 }

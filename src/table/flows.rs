@@ -55,7 +55,10 @@ pub enum Found {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Keep {
     /// It goes on, carried by these (the side that began first).
-    Keep { from: Via, to: Via },
+    Keep {
+        from: Via,
+        to: Via,
+    },
     Cut,
 }
 

@@ -41,7 +41,9 @@ pub(super) struct Fragments {
 impl Fragments {
     /// Remembers where a first fragment went.
     pub(super) fn remember(&mut self, packet: &Packet, from: Via, key: Key, side: Side, second: u32) {
-        let Some(fragment) = packet.fragment.filter(|fragment| fragment.offset == 0 && fragment.more) else { return };
+        let Some(fragment) = packet.fragment.filter(|fragment| fragment.offset == 0 && fragment.more) else {
+            return;
+        };
         let first = First {
             src: packet.src,
             dst: packet.dst,

@@ -25,7 +25,8 @@ pub enum State {
 
 impl State {
     /// Every state, in the order of worth.
-    pub(super) const ALL: [Self; 5] = [Self::New, Self::Closed, Self::Closing, Self::Answered, Self::Established];
+    pub(super) const ALL: [Self; 5] =
+        [Self::New, Self::Closed, Self::Closing, Self::Answered, Self::Established];
 
     /// Seconds of silence after which the flow ends. TCP: RFC 5382, REQ-5 (2 h 4 min at least); UDP: RFC 4787, REQ-5
     /// (2 min at least); ICMP: RFC 5508, REQ-2 (60 s at most are needed between query and answer).
@@ -111,5 +112,6 @@ pub(super) fn may_begin(transport: &Transport, ports: Ports) -> bool {
 
 /// Whether a packet of a flow that is over begins it anew: a port used again.
 pub(super) fn reopens(state: State, transport: &Transport) -> bool {
-    matches!(transport, Transport::Tcp(tcp) if tcp.flags.opens()) && matches!(state, State::Closed | State::Closing)
+    matches!(transport, Transport::Tcp(tcp) if tcp.flags.opens())
+        && matches!(state, State::Closed | State::Closing)
 }

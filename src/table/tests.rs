@@ -44,7 +44,12 @@ fn udp(src: u8, src_port: u16, dst: u8, dst_port: u16) -> Packet {
 
 fn tcp(src: u8, src_port: u16, dst: u8, dst_port: u16, flags: u8) -> Packet {
     let flags = TcpFlags::from_bits(flags);
-    packet(src, dst, protocol::TCP, Transport::Tcp(Tcp { src_port, dst_port, flags, seq: 0, ack: 0, seq_len: 0 }))
+    packet(
+        src,
+        dst,
+        protocol::TCP,
+        Transport::Tcp(Tcp { src_port, dst_port, flags, seq: 0, ack: 0, seq_len: 0 }),
+    )
 }
 
 fn echo(src: u8, dst: u8, request: bool, ident: u16) -> Packet {
@@ -79,7 +84,10 @@ fn replies_follow_their_flow_and_nobody_elses() {
 fn a_ping_one_way_does_not_open_the_way_back() {
     let (mut flows, now) = table(100);
     flows.open(&echo(1, 2, true, 9), A, B, now).unwrap();
-    assert_eq!(flows.lookup(&echo(2, 1, false, 9), B, now), Found::Hit { to: A, direction: Direction::Reply });
+    assert_eq!(
+        flows.lookup(&echo(2, 1, false, 9), B, now),
+        Found::Hit { to: A, direction: Direction::Reply }
+    );
     assert_eq!(flows.lookup(&echo(2, 1, true, 9), B, now), Found::New);
     assert_eq!(flows.lookup(&echo(2, 1, false, 8), B, now), Found::Stray);
 }
@@ -88,13 +96,22 @@ fn a_ping_one_way_does_not_open_the_way_back() {
 fn an_icmp_error_follows_the_flow_that_it_quotes_from_the_side_it_went_to() {
     let (mut flows, now) = table(100);
     flows.open(&udp(1, 5000, 2, 53), A, B, now).unwrap();
-    let quoted = Tuple { src: host(1), dst: host(2), protocol: protocol::UDP, ports: Ports::Known { src: 5000, dst: 53 } };
+    let quoted = Tuple {
+        src: host(1),
+        dst: host(2),
+        protocol: protocol::UDP,
+        ports: Ports::Known { src: 5000, dst: 53 },
+    };
     let error = |src, dst, embedded| {
         packet(src, dst, protocol::ICMP, Transport::IcmpError { kind: IcmpErrorKind::TimeExceeded, embedded })
     };
     assert_eq!(flows.lookup(&error(9, 1, quoted), B, now), Found::Hit { to: A, direction: Direction::Reply });
     assert_eq!(flows.lookup(&error(9, 1, quoted), C, now), Found::OtherPeer);
-    assert_eq!(flows.lookup(&error(9, 3, quoted), B, now), Found::Stray, "it is for somebody else than who sent");
+    assert_eq!(
+        flows.lookup(&error(9, 3, quoted), B, now),
+        Found::Stray,
+        "it is for somebody else than who sent"
+    );
     let other = Tuple { ports: Ports::Known { src: 5001, dst: 53 }, ..quoted };
     assert_eq!(flows.lookup(&error(9, 1, other), B, now), Found::Stray);
 }

@@ -74,9 +74,15 @@ impl Door {
                 let len = cookie.len();
                 self.cookies += 1;
                 let spent = self.cookies > COOKIES_PER_SECOND;
-                return Err(if spent { Refusal::Drop(DropReason::HandshakeLimited) } else { Refusal::Cookie(len) });
+                return Err(if spent {
+                    Refusal::Drop(DropReason::HandshakeLimited)
+                } else {
+                    Refusal::Cookie(len)
+                });
             }
-            Err(TunnResult::Err(WireGuardError::InvalidMac)) => return Err(Refusal::Drop(DropReason::BadMac)),
+            Err(TunnResult::Err(WireGuardError::InvalidMac)) => {
+                return Err(Refusal::Drop(DropReason::BadMac));
+            }
             Err(_) => return Err(Refusal::Drop(DropReason::NotWireguard)),
         };
         Ok(packet)

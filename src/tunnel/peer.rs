@@ -228,7 +228,13 @@ impl Peer {
     }
 
     /// A handshake message was good, and answered with `answer` bytes. Whether the peer moved.
-    pub(super) fn handle_handshake(&mut self, source: Endpoint, len: usize, answer: usize, now: Instant) -> bool {
+    pub(super) fn handle_handshake(
+        &mut self,
+        source: Endpoint,
+        len: usize,
+        answer: usize,
+        now: Instant,
+    ) -> bool {
         self.counts.rx_bytes += len as u64;
         self.counts.tx_bytes += answer as u64;
         self.session.active = Some(now);
@@ -275,7 +281,12 @@ impl Peer {
             tick.unreachable = self.look(expired);
         }
         let unanswered = !self.session.connected && self.session.initiated.is_some();
-        if len == 0 && self.keepalive && !self.session.connected && !unanswered && self.place.current.is_some() {
+        if len == 0
+            && self.keepalive
+            && !self.session.connected
+            && !unanswered
+            && self.place.current.is_some()
+        {
             if let TunnResult::WriteToNetwork(bytes) =
                 self.tunn(identity, now).format_handshake_initiation(buffer, false)
             {
