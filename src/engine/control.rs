@@ -1,196 +1,71 @@
 //! What is told to people and programs: status, flows, peers, explain. Snapshots, made when asked.
 
-use std::collections::BTreeMap;
-use std::net::{IpAddr, SocketAddr};
+use std::net::IpAddr;
 
-use serde::{Deserialize, Serialize};
-
-use super::world::PeerKind;
+use super::report::{
+    BorderAnswer, ExplainAnswer, ExplainVerdict, FlowRow, OwnerRow, PeerRow, Status, Traffic,
+};
+use super::world::{PeerKind, World};
 use super::{Engine, Now};
-use crate::base::{DropReason, PublicKey};
+use crate::base::DropReason;
 use crate::packet::Ports;
-use crate::policy::Explanation;
+use crate::policy::{Crossing, Explanation, Verdict};
+use crate::roster::model::{NodeKind, Owner};
 use crate::roster::{Party, Service};
 use crate::table::{Flow, Via};
-
-/// `vpmesh status --json`.
-#[derive(Debug, Clone, Serialize, Deserialize)]
-pub struct Status {
-    pub version: String,
-    pub node: String,
-    /// Seconds since the daemon's engine was made.
-    pub uptime: u64,
-    pub mtu: u16,
-    pub addresses: Vec<String>,
-    pub owners: Vec<OwnerRow>,
-    pub peers: PeerTotals,
-    pub flows: FlowTotals,
-    pub traffic: BTreeMap<String, TrafficRow>,
-    /// Drops by the reason's name; every reason is there.
-    pub drops: BTreeMap<String, u64>,
-    /// Rules that matched a first packet since the last reload.
-    pub rules: Vec<RuleRow>,
-}
-
-#[derive(Debug, Clone, Serialize, Deserialize)]
-pub struct OwnerRow {
-    pub owner: String,
-    pub serial: u64,
-    pub ipv6: String,
-    pub ipv4: Vec<String>,
-}
-
-#[derive(Debug, Clone, Copy, Serialize, Deserialize)]
-pub struct PeerTotals {
-    pub configured: usize,
-    pub connected: usize,
-}
-
-#[derive(Debug, Clone, Copy, Serialize, Deserialize)]
-pub struct FlowTotals {
-    pub open: usize,
-    pub max: usize,
-}
-
-#[derive(Debug, Clone, Copy, Serialize, Deserialize)]
-pub struct TrafficRow {
-    pub packets: u64,
-    pub bytes: u64,
-}
-
-#[derive(Debug, Clone, Serialize, Deserialize)]
-pub struct RuleRow {
-    pub file: String,
-    pub line: u32,
-    pub border: String,
-    pub direction: String,
-    pub rule: String,
-    pub stage: bool,
-    /// First packets that it matched.
-    pub matches: u64,
-}
-
-/// One row of `vpmesh peers --json`.
-#[derive(Debug, Clone, Serialize, Deserialize)]
-pub struct PeerRow {
-    pub node: String,
-    /// `station` or `gateway`.
-    pub kind: String,
-    pub key: PublicKey,
-    pub endpoint: Option<SocketAddr>,
-    pub connected: bool,
-    /// Seconds since the session in use was made.
-    pub handshake_age: Option<u64>,
-    pub rx_bytes: u64,
-    pub tx_bytes: u64,
-    pub rx_packets: u64,
-    pub tx_packets: u64,
-    pub flows: usize,
-    pub mtu: u16,
-}
-
-/// One row of `vpmesh flows --json`.
-#[derive(Debug, Clone, Serialize, Deserialize)]
-pub struct FlowRow {
-    pub protocol: u8,
-    pub src: IpAddr,
-    pub dst: IpAddr,
-    /// TCP and UDP only.
-    pub src_port: Option<u16>,
-    pub dst_port: Option<u16>,
-    /// Names, where the addresses have one.
-    pub from: String,
-    pub to: String,
-    /// What carries each end: a peer's node, or `kernel`.
-    pub from_via: String,
-    pub to_via: String,
-    pub state: String,
-    pub packets: [u64; 2],
-    pub bytes: [u64; 2],
-    /// Seconds.
-    pub age: u64,
-    pub idle: u64,
-}
-
-/// What `explain` says: a verdict, or why there is none.
-#[derive(Debug, Clone, Serialize)]
-#[serde(untagged)]
-pub enum ExplainAnswer {
-    Told(Explanation),
-    CannotTell { error: String },
-}
 
 impl Engine {
     /// For `vpmesh status`.
     #[must_use]
     pub fn status(&self, now: Now) -> Status {
         let connected = self.tunnels.ids().filter(|&id| self.tunnels.is_connected(id)).count();
+        let dropped = |&reason: &DropReason| {
+            let count = self.counters.dropped(reason);
+            (count > 0).then(|| (reason.name().to_owned(), count))
+        };
         Status {
             version: env!("CARGO_PKG_VERSION").to_owned(),
-            node: self.config.node.to_string(),
-            uptime: now.instant.saturating_duration_since(self.started).as_secs(),
+            node: self.config.node.clone(),
+            public_key: self.own_key,
             mtu: self.config.mtu,
-            addresses: self.addresses().iter().map(ToString::to_string).collect(),
-            owners: self.owner_rows(),
-            peers: PeerTotals { configured: self.tunnels.ids().count(), connected },
-            flows: FlowTotals { open: self.flows.len(), max: self.config.flows_max },
-            traffic: self.traffic_rows(),
-            drops: DropReason::ALL.iter().map(|&r| (r.name().to_owned(), self.counters.dropped(r))).collect(),
-            rules: self.world.as_ref().map(super::world::World::rule_rows).unwrap_or_default(),
+            addresses: self.addresses().iter().map(|address| address.ip()).collect(),
+            owners: self.world.as_ref().map(World::owner_rows).unwrap_or_default(),
+            peers: self.tunnels.ids().count() as u64,
+            peers_up: connected as u64,
+            flows: self.flows.len() as u64,
+            flows_max: self.config.flows_max as u64,
+            from_peers: self.counters.from_peers,
+            to_peers: self.counters.to_peers,
+            from_kernel: self.counters.from_kernel,
+            to_kernel: self.counters.to_kernel,
+            drops: DropReason::ALL.iter().filter_map(dropped).collect(),
+            uptime: now.instant.saturating_duration_since(self.started).as_secs(),
+            rules: self.world.as_ref().map(World::rule_rows).unwrap_or_default(),
         }
     }
 
-    fn owner_rows(&self) -> Vec<OwnerRow> {
-        let Some(world) = &self.world else { return Vec::new() };
-        let row = |owner: &crate::roster::model::Owner| OwnerRow {
-            owner: owner.roster.owner.to_string(),
-            serial: owner.roster.serial,
-            ipv6: owner.prefix6.to_string(),
-            ipv4: owner.prefixes4.iter().map(ToString::to_string).collect(),
-        };
-        world.model.owners.iter().map(row).collect()
-    }
-
-    fn traffic_rows(&self) -> BTreeMap<String, TrafficRow> {
-        let counters = &self.counters;
-        let ways = [
-            ("from_peers", counters.from_peers),
-            ("to_peers", counters.to_peers),
-            ("from_kernel", counters.from_kernel),
-            ("to_kernel", counters.to_kernel),
-        ];
-        let row =
-            |traffic: super::counters::Traffic| TrafficRow { packets: traffic.packets, bytes: traffic.bytes };
-        ways.into_iter().map(|(name, traffic)| (name.to_owned(), row(traffic))).collect()
-    }
-
-    /// For `vpmesh peers`.
+    /// For `vpmesh peers`, by name.
     #[must_use]
     pub fn peers(&self, _now: Now) -> Vec<PeerRow> {
         let Some(world) = &self.world else { return Vec::new() };
-        let mut rows: Vec<_> = world
-            .roles
-            .iter()
-            .filter_map(|(&peer, role)| {
-                let stats = self.tunnels.stats(peer)?;
-                let kind = if role.kind == PeerKind::Station { "station" } else { "gateway" };
-                Some(PeerRow {
-                    node: world.model.node(role.node).name.to_string(),
-                    kind: kind.to_owned(),
-                    key: stats.key,
-                    endpoint: stats.endpoint,
-                    connected: self.tunnels.is_connected(peer),
-                    handshake_age: stats.handshake_age,
-                    rx_bytes: stats.rx_bytes,
-                    tx_bytes: stats.tx_bytes,
-                    rx_packets: stats.rx_packets,
-                    tx_packets: stats.tx_packets,
-                    flows: self.flows.count_of(Via::Peer(peer)),
-                    mtu: self.mtu_of(peer),
-                })
+        let row = |(&peer, role): (&_, &super::world::PeerRole)| {
+            let stats = self.tunnels.stats(peer)?;
+            let kind = if role.kind == PeerKind::Station { "station" } else { "gateway" };
+            Some(PeerRow {
+                peer: world.model.node(role.node).name.clone(),
+                kind: kind.to_owned(),
+                key: stats.key,
+                endpoint: stats.endpoint,
+                handshake: stats.handshake_age,
+                up: self.tunnels.is_connected(peer),
+                received: Traffic { packets: stats.rx_packets, bytes: stats.rx_bytes },
+                sent: Traffic { packets: stats.tx_packets, bytes: stats.tx_bytes },
+                flows: self.flows.count_of(Via::Peer(peer)) as u64,
+                mtu: self.mtu_of(peer),
             })
-            .collect();
-        rows.sort_by(|a, b| a.node.cmp(&b.node));
+        };
+        let mut rows: Vec<_> = world.roles.iter().filter_map(row).collect();
+        rows.sort_by(|a, b| a.peer.cmp(&b.peer));
         rows
     }
 
@@ -198,48 +73,111 @@ impl Engine {
     #[must_use]
     pub fn flows(&self, now: Now) -> Vec<FlowRow> {
         let Some(world) = &self.world else { return Vec::new() };
-        let name = |address: IpAddr| world.name_of(address);
-        let via = |via: Via| match via {
-            Via::Kernel => "kernel".to_owned(),
-            Via::Peer(peer) => world
-                .roles
-                .get(&peer)
-                .map_or_else(String::new, |role| world.model.node(role.node).name.to_string()),
-        };
-        let row = |flow: Flow| {
-            let (src_port, dst_port) = match flow.tuple.ports {
-                Ports::Known { src, dst } => (Some(src), Some(dst)),
-                Ports::Echo { .. } | Ports::None | Ports::OneWay => (None, None),
-            };
-            FlowRow {
-                protocol: flow.tuple.protocol,
-                src: flow.tuple.src,
-                dst: flow.tuple.dst,
-                src_port,
-                dst_port,
-                from: name(flow.tuple.src),
-                to: name(flow.tuple.dst),
-                from_via: via(flow.from),
-                to_via: via(flow.to),
-                state: flow.state.name().to_owned(),
-                packets: flow.packets,
-                bytes: flow.bytes,
-                age: flow.age.as_secs(),
-                idle: flow.idle.as_secs(),
-            }
-        };
-        self.flows.iter(now.instant).map(row).collect()
+        self.flows.iter(now.instant).map(|flow| world.flow_row(&flow)).collect()
     }
 
     /// For `vpmesh explain`.
     #[must_use]
     pub fn explain(&self, from: &Party, to: &Party, service: Service) -> ExplainAnswer {
-        let Some(world) = &self.world else {
-            return ExplainAnswer::CannotTell { error: "no roster is in force yet".to_owned() };
+        match &self.world {
+            Some(world) => world.judge.ask(from, to, service).map_or_else(
+                |why| ExplainAnswer::unknown(&why.to_string()),
+                |answer| ExplainAnswer::from(answer.explanation),
+            ),
+            None => ExplainAnswer::unknown("no roster is in force yet"),
+        }
+    }
+}
+
+impl World {
+    fn owner_rows(&self) -> Vec<OwnerRow> {
+        let row = |owner: &Owner| OwnerRow {
+            owner: owner.roster.owner.clone(),
+            serial: owner.roster.serial,
+            prefixes: std::iter::once(owner.prefix6.into())
+                .chain(owner.prefixes4.iter().map(|&prefix| prefix.into()))
+                .collect(),
+            nodes: self
+                .model
+                .range(owner.node)
+                .filter(|&id| {
+                    let kind = &self.model.nodes[id as usize].kind;
+                    !matches!(kind, NodeKind::Owner | NodeKind::Room { .. } | NodeKind::Relay { .. })
+                })
+                .count() as u64,
         };
-        match world.judge.ask(from, to, service) {
-            Ok(answer) => ExplainAnswer::Told(answer.explanation),
-            Err(error) => ExplainAnswer::CannotTell { error: error.to_string() },
+        self.model.owners.iter().map(row).collect()
+    }
+
+    fn flow_row(&self, flow: &Flow) -> FlowRow {
+        let (source_port, destination_port) = match flow.tuple.ports {
+            Ports::Known { src, dst } => (Some(src), Some(dst)),
+            Ports::Echo { ident, .. } => (Some(ident), None),
+            Ports::None | Ports::OneWay => (None, None),
+        };
+        let way = |way: usize| Traffic { packets: flow.packets[way], bytes: flow.bytes[way] };
+        FlowRow {
+            from: self.name_of(flow.tuple.src),
+            to: self.name_of(flow.tuple.dst),
+            protocol: flow.tuple.protocol,
+            source: flow.tuple.src,
+            source_port,
+            destination: flow.tuple.dst,
+            destination_port,
+            carrier: self.name_of_carrier(flow.from),
+            other_carrier: self.name_of_carrier(flow.to),
+            state: flow.state.name().to_owned(),
+            forward: way(0),
+            back: way(1),
+            age: flow.age.as_secs(),
+            idle: flow.idle.as_secs(),
+        }
+    }
+
+    fn name_of_carrier(&self, via: Via) -> String {
+        match via {
+            Via::Kernel => "kernel".to_owned(),
+            Via::Peer(peer) => self
+                .roles
+                .get(&peer)
+                .map_or_else(String::new, |role| self.model.node(role.node).name.to_string()),
+        }
+    }
+
+    /// The node with this address, by name, or `internet`.
+    pub(super) fn name_of(&self, address: IpAddr) -> String {
+        match self.judge.place(address) {
+            crate::policy::Place::Node(id) => self.model.node(id).name.to_string(),
+            crate::policy::Place::Internet => "internet".to_owned(),
+        }
+    }
+}
+
+impl From<Verdict> for ExplainVerdict {
+    fn from(verdict: Verdict) -> Self {
+        match verdict {
+            Verdict::Allow => Self::Allow,
+            Verdict::Deny => Self::Deny,
+        }
+    }
+}
+
+impl From<Explanation> for ExplainAnswer {
+    fn from(explanation: Explanation) -> Self {
+        let border = |crossing: Crossing| BorderAnswer {
+            border: crossing.border,
+            direction: crossing.direction.to_string(),
+            verdict: crossing.verdict.into(),
+            rule: crossing.rule,
+            file: crossing.file,
+            line: crossing.line,
+            reason: crossing.reason,
+            staged: crossing.staged,
+        };
+        Self {
+            verdict: explanation.verdict.into(),
+            why: None,
+            borders: explanation.borders.into_iter().map(border).collect(),
         }
     }
 }

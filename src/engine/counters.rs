@@ -1,5 +1,6 @@
 //! What passed and what was turned away. Plain numbers with one owner: 64-bit atomics do not exist on mips.
 
+use super::report::Traffic;
 use crate::base::DropReason;
 
 /// Packets and bytes by the way they took, and drops by reason.
@@ -10,13 +11,6 @@ pub struct Counters {
     pub from_kernel: Traffic,
     pub to_kernel: Traffic,
     drops: Drops,
-}
-
-/// IP packets inside the mesh, and their bytes.
-#[derive(Debug, Clone, Copy, Default)]
-pub struct Traffic {
-    pub packets: u64,
-    pub bytes: u64,
 }
 
 #[derive(Debug, Clone)]

@@ -14,6 +14,7 @@ mod inbound;
 mod outbound;
 mod outbox;
 mod reload;
+pub mod report;
 mod timeout;
 mod world;
 
@@ -29,10 +30,10 @@ use crate::roster::Endpoint;
 use crate::table::{FlowTable, PeerId};
 use crate::tunnel::Tunnels;
 
-pub use control::{ExplainAnswer, FlowRow, FlowTotals, OwnerRow, PeerRow, PeerTotals, RuleRow, Status};
 pub use counters::Counters;
 pub use outbox::{Outbox, Transmit};
 pub use reload::ReloadReport;
+pub use report::{BorderAnswer, ExplainAnswer, ExplainVerdict, FlowRow, PeerRow, Status, Traffic};
 pub use world::ReloadError;
 use world::World;
 

@@ -8,6 +8,7 @@ use std::sync::Arc;
 
 use hashbrown::HashMap;
 use ipnetwork::IpNetwork;
+use serde::{Deserialize, Serialize};
 
 use super::world::{PeerKind, Plan, ReloadError, World};
 use super::{Engine, Now};
@@ -16,8 +17,11 @@ use crate::roster::{Model, NodeId};
 use crate::table::{Keep, PeerId};
 
 /// What a reload did.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct ReloadReport {
+    pub owners: usize,
+    /// Places of every kind.
+    pub nodes: usize,
     pub peers_added: usize,
     pub peers_removed: usize,
     pub flows_kept: usize,
@@ -32,7 +36,8 @@ impl Engine {
     pub fn reload(&mut self, model: Arc<Model>, now: Now) -> Result<ReloadReport, ReloadError> {
         let plan = Plan::new(&model, &self.config.node, self.own_key)?;
         let judge = Judge::new(Arc::clone(&model));
-        let mut report = ReloadReport::default();
+        let mut report =
+            ReloadReport { owners: model.owners.len(), nodes: model.nodes.len(), ..ReloadReport::default() };
         self.remove_peers(&plan, &mut report);
         let before = self.tunnels.ids().count();
         let mut roles = HashMap::with_capacity(plan.roles.len());

@@ -10,7 +10,7 @@ use std::time::Instant;
 use hashbrown::HashMap;
 use ipnetwork::IpNetwork;
 
-use super::control::RuleRow;
+use super::report::RuleRow;
 use crate::base::{NodePath, PublicKey};
 use crate::packet::{Packet, TokenBucket};
 use crate::policy::{Judge, Place, RuleId, Traffic};
@@ -180,14 +180,6 @@ impl World {
         }
     }
 
-    /// The node with this address, by name; an address that is nobody's is itself.
-    pub(super) fn name_of(&self, address: IpAddr) -> String {
-        match self.judge.place(address) {
-            Place::Node(id) => self.model.node(id).name.to_string(),
-            Place::Internet => "internet".to_owned(),
-        }
-    }
-
     /// Rules that matched something, by file and line.
     pub(super) fn rule_rows(&self) -> Vec<RuleRow> {
         let mut rows: Vec<_> = (0..)
@@ -199,7 +191,7 @@ impl World {
                 Some(RuleRow {
                     file: rule.file.to_string(),
                     line: rule.line.0,
-                    border: rule.border.to_string(),
+                    border: rule.border,
                     direction: rule.direction.to_string(),
                     rule: rule.text,
                     stage: rule.stage,

@@ -5,7 +5,6 @@
 //! addresses and its place. The model is what policy is compiled from, for the judge and for the kernel alike.
 
 pub mod address;
-pub mod line;
 pub mod model;
 pub mod parse;
 pub mod rule;
@@ -19,7 +18,7 @@ use ipnetwork::{Ipv4Network, Ipv6Network};
 use crate::base::signify;
 use crate::base::{Name, NodePath, PublicKey};
 
-pub use line::{Fault, Faults, Line};
+pub use crate::base::line::{self, Fault, Faults, Line};
 pub use model::{Model, NodeId, OwnerId};
 pub use rule::{Action, Policy, Rule, Selector};
 pub use service::{Service, ServiceName};
