@@ -14,8 +14,14 @@ pub enum Service {
     /// ICMP of the flow's own family: protocol 1 in IPv4, 58 in IPv6.
     Icmp,
     /// `first <= last`; one port is a range of one.
-    Tcp { first: u16, last: u16 },
-    Udp { first: u16, last: u16 },
+    Tcp {
+        first: u16,
+        last: u16,
+    },
+    Udp {
+        first: u16,
+        last: u16,
+    },
     /// An IP protocol number, whatever its ports.
     Proto(u8),
 }
