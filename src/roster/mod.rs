@@ -10,6 +10,7 @@ pub mod line;
 pub mod model;
 pub mod parse;
 pub mod rule;
+pub mod selector;
 pub mod service;
 
 use std::net::{Ipv4Addr, Ipv6Addr};
@@ -20,7 +21,7 @@ use ipnetwork::{Ipv4Network, Ipv6Network};
 use crate::base::signify;
 use crate::base::{Name, NodePath, PublicKey};
 
-pub use join::Joined;
+pub use join::{Because, Joined, Refused};
 pub use line::{Fault, Faults, Line};
 pub use model::{Model, NodeId, OwnerId};
 pub use parse::parse;
