@@ -126,6 +126,9 @@ impl Town {
             town.reload(path, &model).unwrap();
         }
         town.settle();
+        for (path, _) in stations {
+            town.send(path, &[]);
+        }
         town
     }
 
@@ -165,7 +168,7 @@ impl Town {
         self.model.node(self.model.find(&path.parse().unwrap()).unwrap())
     }
 
-    /// A station sends an IP packet; everything that follows from it happens.
+    /// A station sends an IP packet (an empty one is a keepalive); everything that follows from it happens.
     pub fn send(&mut self, station: &str, packet: &[u8]) {
         let now = self.now.instant;
         let sender = self.stations.get_mut(station).unwrap();
