@@ -76,15 +76,25 @@ pub struct HostPolicy {
 pub enum NodeKind {
     Owner,
     /// The /64 of the room.
-    Room { prefix6: Ipv6Network },
+    Room {
+        prefix6: Ipv6Network,
+    },
     /// A station attached by WireGuard with this key.
-    Station { key: PublicKey },
+    Station {
+        key: PublicKey,
+    },
     /// A plain host behind the room's gateway.
     LanStation,
     /// A gateway, itself a station of its room.
-    Gateway { key: PublicKey, endpoints: Vec<Endpoint> },
+    Gateway {
+        key: PublicKey,
+        endpoints: Vec<Endpoint>,
+    },
     /// A relay: at its owner's place, in no room; nothing flows to or from it under policy.
-    Relay { key: PublicKey, endpoints: Vec<Endpoint> },
+    Relay {
+        key: PublicKey,
+        endpoints: Vec<Endpoint>,
+    },
     Application,
     /// An application of another owner.
     Guest,
@@ -155,7 +165,9 @@ impl Node {
     #[must_use]
     pub fn key(&self) -> Option<PublicKey> {
         match self.kind {
-            NodeKind::Station { key } | NodeKind::Gateway { key, .. } | NodeKind::Relay { key, .. } => Some(key),
+            NodeKind::Station { key } | NodeKind::Gateway { key, .. } | NodeKind::Relay { key, .. } => {
+                Some(key)
+            }
             _ => None,
         }
     }

@@ -45,7 +45,10 @@ pub enum Selector {
     /// One to four segments, `None` for `*`: those nodes and all inside them.
     Path(Vec<Option<Name>>),
     /// A tag: the roster's own owner's, or another's (`bob#tag:x`). `owner` is always filled in.
-    Tag { owner: Name, tag: Name },
+    Tag {
+        owner: Name,
+        tag: Name,
+    },
     Kind(Kind),
     Cidr(IpNetwork),
 }

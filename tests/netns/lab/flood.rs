@@ -1,0 +1,92 @@
+//! Datagrams as fast as one thread sends them, from one address or from many.
+
+use std::net::{IpAddr, SocketAddr, UdpSocket};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread::JoinHandle;
+
+use super::internet::Place;
+use super::{Internet, Namespace};
+
+/// A host that has its own address and a whole /15 more.
+#[derive(Debug)]
+pub struct Attacker {
+    pub place: Place,
+    pub namespace: Arc<Namespace>,
+}
+
+/// A flood that goes on until it is stopped.
+#[derive(Debug)]
+pub struct Flood {
+    stop: Arc<AtomicBool>,
+    thread: Option<JoinHandle<u64>>,
+}
+
+impl Attacker {
+    pub fn new(internet: &Internet) -> Self {
+        let namespace = Namespace::new("attacker");
+        let place = internet.attach(&namespace);
+        namespace.ip("route add local 198.18.0.0/15 dev lo");
+        internet.namespace().ip(&format!("route add 198.18.0.0/15 via {}", place.v4));
+        Self { place, namespace }
+    }
+
+    /// As many source addresses as asked for; the first is its own.
+    pub fn sources(&self, count: u16) -> Vec<IpAddr> {
+        let own = IpAddr::V4(self.place.v4);
+        let many = (1..count).map(|n| IpAddr::from([198, 18, n.to_be_bytes()[0], n.to_be_bytes()[1]]));
+        std::iter::once(own).chain(many).collect()
+    }
+
+    fn sockets(&self, sources: &[IpAddr]) -> Vec<UdpSocket> {
+        let bind =
+            |source: &IpAddr| UdpSocket::bind(SocketAddr::new(*source, 0)).expect("the attacker has it");
+        self.namespace.inside(|| sources.iter().map(bind).collect())
+    }
+
+    /// Sends these datagrams once, from its own address.
+    pub fn send(&self, target: SocketAddr, datagrams: &[Vec<u8>]) {
+        let own = if target.is_ipv4() { IpAddr::V4(self.place.v4) } else { IpAddr::V6(self.place.v6) };
+        let socket = self.sockets(&[own]).remove(0);
+        for datagram in datagrams {
+            let _ = socket.send_to(datagram, target);
+        }
+    }
+
+    /// Sends these datagrams over and over, each next one from the next source.
+    pub fn flood(&self, sources: &[IpAddr], target: SocketAddr, datagrams: Vec<Vec<u8>>) -> Flood {
+        let sockets = self.sockets(sources);
+        let stop = Arc::new(AtomicBool::new(false));
+        let thread = std::thread::spawn({
+            let stop = Arc::clone(&stop);
+            move || {
+                let mut sent = 0;
+                for (socket, datagram) in sockets.iter().cycle().zip(datagrams.iter().cycle()) {
+                    if stop.load(Ordering::Relaxed) {
+                        break;
+                    }
+                    sent += u64::from(socket.send_to(datagram, target).is_ok());
+                }
+                sent
+            }
+        });
+        Flood { stop, thread: Some(thread) }
+    }
+}
+
+impl Flood {
+    /// Ends it; how many datagrams went out.
+    pub fn stop(mut self) -> u64 {
+        self.stop.store(true, Ordering::Relaxed);
+        self.thread.take().and_then(|thread| thread.join().ok()).unwrap_or(0)
+    }
+}
+
+impl Drop for Flood {
+    fn drop(&mut self) {
+        self.stop.store(true, Ordering::Relaxed);
+        if let Some(thread) = self.thread.take() {
+            let _ = thread.join();
+        }
+    }
+}

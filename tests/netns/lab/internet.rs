@@ -1,0 +1,130 @@
+//! The underlay: one router that everybody has a cable to, in both families.
+//!
+//! Everything on it has 192.0.2.N/24 and 2001:db8::N/64 (documentation prefixes). A place behind a home router has
+//! 198.51.100.N and 2001:db8:N::2, and the cable between that router and the internet has an MTU of its own, which
+//! neither end sees.
+
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU8, Ordering};
+
+use super::Namespace;
+use super::link::{End, join};
+
+/// The internet's router.
+#[derive(Debug)]
+pub struct Internet {
+    namespace: Arc<Namespace>,
+    next: AtomicU8,
+}
+
+/// Where something is on the underlay.
+#[derive(Debug, Clone)]
+pub struct Place {
+    pub v4: Ipv4Addr,
+    pub v6: Ipv6Addr,
+    /// The home router that it is behind.
+    _router: Option<Arc<Namespace>>,
+}
+
+impl Place {
+    /// Its addresses, v4 first.
+    pub fn addresses(&self) -> [IpAddr; 2] {
+        [self.v4.into(), self.v6.into()]
+    }
+}
+
+impl Internet {
+    pub fn new() -> Self {
+        let namespace = Namespace::new("internet");
+        namespace.forward();
+        namespace.ip("link add br0 type bridge");
+        namespace.ip("address add 192.0.2.1/24 dev br0");
+        namespace.ip("address add 2001:db8::1/64 dev br0 nodad");
+        namespace.ip("link set br0 up");
+        Self { namespace, next: AtomicU8::new(10) }
+    }
+
+    pub fn namespace(&self) -> &Namespace {
+        &self.namespace
+    }
+
+    fn number(&self) -> u8 {
+        self.next.fetch_add(1, Ordering::Relaxed)
+    }
+
+    /// Gives a namespace `eth0` with an address in each family and a default route.
+    pub fn attach(&self, host: &Namespace) -> Place {
+        let number = self.number();
+        let port = format!("port{number}");
+        join(
+            End { namespace: &self.namespace, interface: &port },
+            End { namespace: host, interface: "eth0" },
+            1500,
+        );
+        self.namespace.ip(&format!("link set {port} master br0"));
+        let place = Self::place(number);
+        Self::address(host, &place);
+        place
+    }
+
+    fn place(number: u8) -> Place {
+        Place {
+            v4: Ipv4Addr::new(192, 0, 2, number),
+            v6: Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 0, 0, number.into()),
+            _router: None,
+        }
+    }
+
+    fn address(host: &Namespace, place: &Place) {
+        host.ip(&format!("address add {}/24 dev eth0", place.v4));
+        host.ip(&format!("address add {}/64 dev eth0 nodad", place.v6));
+        host.ip("route replace default via 192.0.2.1");
+        host.ip("route replace default via 2001:db8::1");
+    }
+
+    /// Takes away the underlay addresses of something attached, and gives it new ones.
+    pub fn move_host(&self, host: &Namespace) -> Place {
+        host.ip("address flush dev eth0 scope global");
+        let place = Self::place(self.number());
+        Self::address(host, &place);
+        place
+    }
+
+    /// Attaches a namespace behind a home router of its own, whose cable to the internet has this MTU.
+    pub fn attach_behind(&self, host: &Namespace, mtu: u32) -> Place {
+        let number = self.number();
+        let router = Namespace::new("home");
+        router.forward();
+        let port = format!("home{number}");
+        join(
+            End { namespace: &self.namespace, interface: &port },
+            End { namespace: &router, interface: "wan" },
+            mtu,
+        );
+        join(End { namespace: &router, interface: "lan" }, End { namespace: host, interface: "eth0" }, 1500);
+        let (v4, v6) =
+            (Ipv4Addr::new(198, 51, 100, number), Ipv6Addr::new(0x2001, 0xdb8, number.into(), 0, 0, 0, 0, 2));
+        let wan = format!("10.255.{number}");
+        self.namespace.ip(&format!("address add {wan}.1/30 dev {port}"));
+        self.namespace.ip(&format!("address add fe80::1/64 dev {port} nodad"));
+        router.ip(&format!("address add {wan}.2/30 dev wan"));
+        router.ip("address add fe80::2/64 dev wan nodad");
+        router.ip("address add fe80::1/64 dev lan nodad");
+        router.ip(&format!("address add 10.254.{number}.1/32 dev lan"));
+        self.namespace.ip(&format!("route add {v4} via {wan}.2"));
+        self.namespace.ip(&format!("route add {v6} via fe80::2 dev {port}"));
+        router.ip(&format!("route add default via {wan}.1"));
+        router.ip("route add default via fe80::1 dev wan");
+        router.ip(&format!("route add {v4} dev lan"));
+        router.ip(&format!("route add {v6} dev lan"));
+        // A router answers from an address that the other side has a way to.
+        router.ip(&format!("address add 2001:db8:{number:x}::1/128 dev lan nodad"));
+        self.namespace.ip(&format!("route add 2001:db8:{number:x}::1 via fe80::2 dev {port}"));
+        host.ip(&format!("address add {v4}/32 dev eth0"));
+        host.ip(&format!("address add {v6}/128 dev eth0 nodad"));
+        host.ip(&format!("route add default via 10.254.{number}.1 dev eth0 onlink"));
+        host.ip("route add default via fe80::1 dev eth0");
+        Place { v4, v6, _router: Some(router) }
+    }
+}

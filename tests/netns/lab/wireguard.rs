@@ -1,0 +1,80 @@
+//! Stock `wireguard-go`, configured with `wg`, as a user's machine has it.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::process::Command;
+use std::sync::Arc;
+use std::time::Duration;
+
+use vpmesh::base::{PrivateKey, PublicKey};
+
+use super::command::{LIMIT, run_with_input};
+use super::process::Process;
+use super::wait::wait_for;
+use super::{Lab, Namespace, reaper};
+
+/// A tunnel interface and the process behind it.
+#[derive(Debug)]
+pub struct WireGuard {
+    /// Unlike in any other namespace: wireguard-go's sockets all lie in one folder.
+    pub interface: String,
+    process: Process,
+    namespace: Arc<Namespace>,
+}
+
+/// What a peer is configured with.
+#[derive(Debug, Clone)]
+pub struct Peer {
+    pub public: PublicKey,
+    pub endpoint: Option<SocketAddr>,
+    pub allowed: Vec<String>,
+    /// Seconds; 0 is off.
+    pub keepalive: u16,
+}
+
+impl WireGuard {
+    /// Starts it with a key, on a port (0: any). The interface is up and has no address.
+    pub fn start(lab: &Lab, namespace: &Arc<Namespace>, key: &PrivateKey, port: u16) -> Self {
+        let interface = format!("w{}-{}", std::process::id(), reaper::number());
+        let mut command = namespace.command("wireguard-go");
+        command.arg(&interface).env("WG_PROCESS_FOREGROUND", "1");
+        let process = Process::start(lab, "wireguard-go", &mut command);
+        let tunnel = Self { interface, process, namespace: Arc::clone(namespace) };
+        wait_for("wireguard-go opens its socket", LIMIT, || tunnel.socket().exists().then_some(()));
+        tunnel.wg(&format!("private-key /dev/stdin listen-port {port}"), &key.to_base64());
+        tunnel.namespace.ip(&format!("link set {} up", tunnel.interface));
+        tunnel
+    }
+
+    /// Adds or changes a peer.
+    pub fn set_peer(&self, peer: &Peer) {
+        let mut line = format!("peer {} allowed-ips {}", peer.public, peer.allowed.join(","));
+        if let Some(endpoint) = peer.endpoint {
+            line += &format!(" endpoint {endpoint}");
+        }
+        line += &format!(" persistent-keepalive {}", peer.keepalive);
+        self.wg(&line, "");
+    }
+
+    /// When the last handshake was, in seconds since 1970; `None` before the first.
+    pub fn last_handshake(&self) -> Option<u64> {
+        let output = self.namespace.must(&format!("wg show {} latest-handshakes", self.interface));
+        output.split_whitespace().last()?.parse().ok().filter(|&time| time > 0)
+    }
+
+    /// Resident memory and CPU of its process are for comparison.
+    pub fn process_id(&self) -> u32 {
+        self.process.id()
+    }
+
+    fn wg(&self, line: &str, input: &str) {
+        let mut command: Command = self.namespace.command("wg");
+        command.args(["set", &self.interface]).args(line.split_whitespace());
+        let outcome = run_with_input(&mut command, input, Duration::from_secs(10));
+        assert!(outcome.is_success(), "wg set {line} failed: {outcome:?}");
+    }
+
+    fn socket(&self) -> PathBuf {
+        PathBuf::from(format!("/var/run/wireguard/{}.sock", self.interface))
+    }
+}
