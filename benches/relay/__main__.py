@@ -21,6 +21,7 @@ import machine
 import report
 import stations
 from candidates import PEERS
+from vpmesh import Vpmesh
 
 PARTS = {
     "stations": lambda candidate, options: stations.measure(candidate, options.seconds),
@@ -34,7 +35,9 @@ def arguments():
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--seconds", type=float, default=5, help="of each transfer")
     parser.add_argument("--parts", default=",".join(PARTS), help="which of %(default)s")
-    parser.add_argument("--only", help="candidates, with commas")
+    parser.add_argument("--only", help="candidates, with commas; vpmesh-open, vpmesh with hardly a rule, joins only so")
+    parser.add_argument("--rules", type=int, default=200, help="in force at vpmesh")
+    parser.add_argument("--vpmesh", default="target/release/vpmesh")
     parser.add_argument("--crowd", type=int, default=200, help="stations in the load part's last cell; 0 leaves it out")
     parser.add_argument("--generator", default="target/release/examples/relay_load")
     parser.add_argument("--out", default=".work/bench", help="the folder for DATE.md and DATE.json")
@@ -48,8 +51,7 @@ def main():
     if not lab.is_sealed():
         return lab.seal(sys.argv)
     lab.furnish()
-    wanted = options.only.split(",") if options.only else None
-    candidates = [c for c in PEERS if wanted is None or c.name in wanted]
+    candidates = chosen(options)
     absent = {c.name: why for c in candidates if (why := c.missing())}
     candidates = [c for c in candidates if c.name not in absent]
     facts = machine.describe(candidates, " ".join(["python3", *sys.argv]))
@@ -57,6 +59,17 @@ def main():
     rounds = run_rounds(candidates, options)
     write(Path(options.out), facts, rounds, absent)
     return 1 if any("failure" in entry for entry in rounds) else 0
+
+
+def chosen(options):
+    ours = Vpmesh("vpmesh", options.vpmesh, options.rules)
+    if not options.only:
+        return [ours, *PEERS]
+    known = {c.name: c for c in [ours, Vpmesh("vpmesh-open", options.vpmesh, 0), *PEERS]}
+    unknown = [name for name in options.only.split(",") if name not in known]
+    if unknown:
+        sys.exit(f"no candidate {', '.join(unknown)}; there are {', '.join(known)}")
+    return [known[name] for name in options.only.split(",")]
 
 
 def run_rounds(candidates, options):
