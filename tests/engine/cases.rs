@@ -251,7 +251,10 @@ fn a_revoked_station_loses_its_live_flows_and_nobody_else() {
     town.send(NAS, &ip::udp(nas, 1, laptop, 1, 10));
     town.send(LAPTOP, &ip::udp(laptop, 7000, nas, 7000, 10));
     town.send(LAPTOP, &ip::udp(laptop, 9000, phone, 9000, 10));
-    assert_eq!((town.received(NAS).len(), town.received(PHONE).len(), town.received(LAPTOP).len()), (1, 1, 1));
+    assert_eq!(
+        (town.received(NAS).len(), town.received(PHONE).len(), town.received(LAPTOP).len()),
+        (1, 1, 1)
+    );
     let without = ALICE.replace(
         "[[room.station]]\nname = \"nas\"\nkey = \"KEY(alice/attic/nas)\"\nipv4 = \"10.88.1.20\"\n[[room.station.ingress]]\nallow = [\"tcp/445\", \"udp/7000\", \"icmp\"]\n",
         "",

@@ -180,6 +180,17 @@ impl Town {
         self.run(wire);
     }
 
+    /// What a station that has a session sends for an IP packet: from where, and the datagram.
+    pub fn sealed(&mut self, station: &str, packet: &[u8]) -> (SocketAddr, Vec<u8>) {
+        let now = self.now.instant;
+        let sender = self.stations.get_mut(station).unwrap();
+        let mut buffer = vec![0; 70_000];
+        match sender.tunnels.seal(sender.gateway, packet, &mut buffer, now) {
+            Sealed::Send { len, .. } => (sender.at, buffer[..len].to_vec()),
+            other => panic!("{other:?}"),
+        }
+    }
+
     /// The kernel of a gateway sends an IP packet into the mesh.
     pub fn send_from_kernel(&mut self, gateway: &str, packet: &[u8]) {
         let now = self.now;
