@@ -1,1 +1,3 @@
-//! Sockets, TUN, netlink, clock, files.
+//! Floor 5: TUN, UDP, netlink, clock, files. Thin, no policy.
+
+pub mod store;
