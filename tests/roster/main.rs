@@ -3,3 +3,5 @@
 mod examples;
 mod faults;
 mod hostile;
+mod join;
+mod person;

@@ -44,6 +44,7 @@ pub(super) struct Once {
     keys: hashbrown::HashMap<PublicKey, Line>,
     ipv4: hashbrown::HashMap<Ipv4Addr, Line>,
     ipv6: hashbrown::HashMap<Ipv6Addr, Line>,
+    prefixes: hashbrown::HashMap<Ipv6Network, Line>,
 }
 
 /// The names of one scope.
@@ -332,8 +333,7 @@ impl Places<'_> {
         let (text, line) = c.text(fields, "ipv6")?;
         let mend = match parse_cidr(text) {
             Ok(IpNetwork::V6(prefix)) if prefix.prefix() == 64 => {
-                // A room's own address is no node's, so the two share a table.
-                if let Some(first) = self.once.ipv6.insert(prefix.network(), line) {
+                if let Some(first) = self.once.prefixes.insert(prefix, line) {
                     let what = format!("the prefix {prefix} is there twice; first in line {first}");
                     c.fault(line, what, "choose another");
                 }
