@@ -15,6 +15,8 @@ use crate::base::{Name, NameError};
 pub enum SelectorError {
     #[error("has a segment that {0}")]
     Segment(NameError),
+    #[error("has {0} segments, and a path has {PATH_MAX} at most")]
+    Length(usize),
     #[error("has a tag that {0}")]
     Tag(NameError),
     #[error("has an owner that {0}")]
@@ -91,7 +93,7 @@ impl Selector {
         }
         let count = text.split('/').count();
         if count > PATH_MAX {
-            return Err(SelectorError::Segment(NameError::Segments(count)));
+            return Err(SelectorError::Length(count));
         }
         text.split('/')
             .map(|segment| if segment == "*" { Ok(None) } else { segment.parse().map(Some) })

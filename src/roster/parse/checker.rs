@@ -26,6 +26,19 @@ pub(super) struct Fields<'t> {
     pub kind: &'static str,
 }
 
+impl Fields<'_> {
+    /// What headers of tables inside this one begin with.
+    fn path(self) -> &'static str {
+        match self.kind {
+            "a roster" => "",
+            "a room" => "room.",
+            "a gateway" => "room.gateway.",
+            "a station" => "room.station.",
+            _ => "….",
+        }
+    }
+}
+
 /// Where faults go.
 #[derive(Debug)]
 pub(super) struct Checker<'s> {
@@ -132,6 +145,22 @@ impl<'s> Checker<'s> {
         }
     }
 
+    /// An address of one family, or nothing when the key is absent.
+    pub fn address<T: FromStr>(
+        &mut self,
+        fields: Fields<'_>,
+        key: &str,
+        family: &str,
+        mend: &str,
+    ) -> Option<(T, Line)> {
+        let (text, line) = self.text(fields, key)?;
+        let address = text.parse().ok();
+        if address.is_none() {
+            self.fault(line, format!("`{key}` {} is no {family} address", quoted(text)), mend);
+        }
+        Some((address?, line))
+    }
+
     /// Like [`Checker::parsed`], and the key has to be there.
     pub fn required<T>(&mut self, fields: Fields<'_>, key: &str, mend: &str) -> Option<(T, Line)>
     where
@@ -204,7 +233,7 @@ impl<'s> Checker<'s> {
                 other => self.wrong_type(line, key, "a list of \"texts\"", other),
             }
         }
-        (texts.len() == list.len()).then_some(texts)
+        (list.is_empty() || !texts.is_empty()).then_some(texts)
     }
 
     /// `[[key]]`: the tables of a list. `None` when the key is absent; an empty list is an empty list.
@@ -217,9 +246,12 @@ impl<'s> Checker<'s> {
         let (written, value) = fields.table.get_key_value(key)?;
         let line = self.line_of(written);
         let DeValue::Array(list) = value.get_ref() else {
+            let path = fields.path();
             let mend = match value.get_ref() {
-                DeValue::Table(_) => format!("write it with two brackets, [[…{key}]]: there may be several"),
-                _ => format!("write [[…{key}]], or {key} = [] for none"),
+                DeValue::Table(_) => {
+                    format!("write it with two brackets, [[{path}{key}]]: there may be several")
+                }
+                _ => format!("write [[{path}{key}]], or {key} = [] for none"),
             };
             self.fault(line, format!("`{key}` is {}", type_name(value.get_ref())), mend);
             return None;

@@ -68,6 +68,8 @@ fn syntax_mend(message: &str) -> &'static str {
         "write each key once; [[two brackets]] begin one more of a list"
     } else if message.contains("cannot extend") {
         "a list is written in one way: either key = […] or [[key]]"
+    } else if message.contains("invalid") {
+        "texts stand in \"quotes\", numbers and true or false do not"
     } else if message.contains("max recursion") {
         "nothing in a roster is nested so deep"
     } else {

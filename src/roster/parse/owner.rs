@@ -51,12 +51,14 @@ fn serial(top: Fields<'_>, c: &mut Checker<'_>) -> Option<u64> {
     {
         return Some(serial);
     }
-    let found = match value.get_ref() {
-        DeValue::Integer(number) => quoted(number.as_str()),
-        other => other.type_str().to_owned(),
-    };
+    let line = c.line_of(value);
     let mend = "write a whole number from 1, higher than the last one signed";
-    c.fault(c.line_of(value), format!("`serial` is no serial: {found}"), mend);
+    match value.get_ref() {
+        DeValue::Integer(number) => {
+            c.fault(line, format!("`serial` {} is no serial", quoted(number.as_str())), mend)
+        }
+        other => c.wrong_type(line, "serial", "a whole number from 1", other),
+    }
     None
 }
 

@@ -44,25 +44,17 @@ pub(super) struct Once {
     keys: hashbrown::HashMap<PublicKey, Line>,
     ipv4: hashbrown::HashMap<Ipv4Addr, Line>,
     ipv6: hashbrown::HashMap<Ipv6Addr, Line>,
+    prefixes: hashbrown::HashMap<Ipv6Network, Line>,
 }
 
 /// The names of one scope.
 pub(super) type Scope = hashbrown::HashMap<Name, Line>;
 
 /// Enters a name, or faults that it is there.
-pub(super) fn enter(
-    scope: &mut Scope,
-    name: Option<(Name, Line)>,
-    inside: &str,
-    c: &mut Checker<'_>,
-) -> Option<Name> {
+pub(super) fn enter(scope: &mut Scope, name: Option<(Name, Line)>, c: &mut Checker<'_>) -> Option<Name> {
     let (name, line) = name?;
     if let Some(first) = scope.get(&name) {
-        c.fault(
-            line,
-            format!("the name \"{name}\" is in {inside} twice; first in line {first}"),
-            "choose another",
-        );
+        c.fault(line, format!("the name \"{name}\" is there twice; first in line {first}"), "choose another");
         return None;
     }
     scope.insert(name.clone(), line);
@@ -79,7 +71,7 @@ struct Common {
 impl Places<'_> {
     pub fn room(&mut self, fields: Fields<'_>, scope: &mut Scope, c: &mut Checker<'_>) -> Option<Room> {
         c.refuse_unknown(fields, ROOM_KEYS);
-        let name = enter(scope, c.name(fields, "name"), "the owner", c);
+        let name = enter(scope, c.name(fields, "name"), c);
         let ipv6 = self.room_prefix(fields, c);
         let policy = self.policies.borders(fields, c);
         let mut inside = Scope::new();
@@ -99,7 +91,7 @@ impl Places<'_> {
 
     fn gateway(&mut self, fields: Fields<'_>, scope: &mut Scope, c: &mut Checker<'_>) -> Option<MeshNode> {
         c.refuse_unknown(fields, GATEWAY_KEYS);
-        let name = enter(scope, c.name(fields, "name"), "the room", c);
+        let name = enter(scope, c.name(fields, "name"), c);
         let key = self.required_key(fields, c);
         let endpoints = endpoints(fields, c);
         let common = self.common(fields, c);
@@ -124,7 +116,7 @@ impl Places<'_> {
     /// A relay: names are the owner's, because it is in no room.
     pub fn relay(&mut self, fields: Fields<'_>, scope: &mut Scope, c: &mut Checker<'_>) -> Option<MeshNode> {
         c.refuse_unknown(fields, RELAY_KEYS);
-        let name = enter(scope, c.name(fields, "name"), "the owner", c);
+        let name = enter(scope, c.name(fields, "name"), c);
         let key = self.required_key(fields, c);
         let endpoints = endpoints(fields, c);
         Some(MeshNode {
@@ -143,7 +135,7 @@ impl Places<'_> {
 
     fn station(&mut self, fields: Fields<'_>, scope: &mut Scope, c: &mut Checker<'_>) -> Option<Station> {
         c.refuse_unknown(fields, STATION_KEYS);
-        let name = enter(scope, c.name(fields, "name"), "the room", c);
+        let name = enter(scope, c.name(fields, "name"), c);
         let attachment = self.attachment(fields, c);
         let common = self.common(fields, c);
         let policy = self.policies.borders(fields, c);
@@ -192,7 +184,7 @@ impl Places<'_> {
                 break;
             }
             c.refuse_unknown(fields, APPLICATION_KEYS);
-            let name = enter(&mut scope, c.name(fields, "name"), "the station", c);
+            let name = enter(&mut scope, c.name(fields, "name"), c);
             applications.extend(self.application(fields, name, c));
         }
         let mut hosted = Vec::new();
@@ -218,7 +210,7 @@ impl Places<'_> {
 
     fn hosted(&mut self, fields: Fields<'_>, scope: &mut Scope, c: &mut Checker<'_>) -> Option<HostedGuest> {
         c.refuse_unknown(fields, HOSTED_KEYS);
-        let name = enter(scope, c.name(fields, "name"), "the station", c);
+        let name = enter(scope, c.name(fields, "name"), c);
         let owner = c.name(fields, "owner").and_then(|(owner, line)| self.friend(owner, line, c));
         let policy = self.policies.borders(fields, c);
         Some(HostedGuest { owner: owner?, name: name?, policy, line: fields.line })
@@ -227,7 +219,7 @@ impl Places<'_> {
     /// This owner's application inside another owner's station.
     pub fn guest(&mut self, fields: Fields<'_>, scope: &mut Scope, c: &mut Checker<'_>) -> Option<Guest> {
         c.refuse_unknown(fields, GUEST_KEYS);
-        let name = enter(scope, c.name(fields, "name"), "the owner", c);
+        let name = enter(scope, c.name(fields, "name"), c);
         let host = c.required::<NodePath>(fields, "host", "write host = \"OWNER/ROOM/STATION\"");
         let host = host.and_then(|(host, line)| {
             if host.segments().len() != 3 {
@@ -300,7 +292,7 @@ impl Places<'_> {
 
     fn ipv4(&mut self, fields: Fields<'_>, c: &mut Checker<'_>) -> Option<Ipv4Addr> {
         let (address, line) =
-            c.parsed::<Ipv4Addr>(fields, "ipv4", "write an address such as \"10.88.1.10\"")?;
+            c.address::<Ipv4Addr>(fields, "ipv4", "IPv4", "write an address such as \"10.88.1.10\"")?;
         let Some(claim) = self.claim else {
             let mend = "claim addresses first, at the top: ipv4 = \"10.88.0.0/16\"";
             c.fault(line, format!("`ipv4` {address} without a claim of the owner"), mend);
@@ -326,7 +318,7 @@ impl Places<'_> {
 
     fn ipv6(&mut self, fields: Fields<'_>, c: &mut Checker<'_>) -> Option<Ipv6Addr> {
         let mend = "write an address of the room's /64, or leave it out: it follows from the name";
-        let (address, line) = c.parsed::<Ipv6Addr>(fields, "ipv6", mend)?;
+        let (address, line) = c.address::<Ipv6Addr>(fields, "ipv6", "IPv6", mend)?;
         if let Some(first) = self.once.ipv6.insert(address, line) {
             c.fault(
                 line,
@@ -341,8 +333,7 @@ impl Places<'_> {
         let (text, line) = c.text(fields, "ipv6")?;
         let mend = match parse_cidr(text) {
             Ok(IpNetwork::V6(prefix)) if prefix.prefix() == 64 => {
-                // A room's own address is no node's, so the two share a table.
-                if let Some(first) = self.once.ipv6.insert(prefix.network(), line) {
+                if let Some(first) = self.once.prefixes.insert(prefix, line) {
                     let what = format!("the prefix {prefix} is there twice; first in line {first}");
                     c.fault(line, what, "choose another");
                 }
