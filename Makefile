@@ -7,6 +7,12 @@ SUDO := $(if $(ROOT),,sudo --preserve-env=PATH)
 
 .PHONY: build deps test test-netns demo
 
+.DEFAULT_GOAL := build
+
+include benches/bench.mk
+
+bench bench-quick: deps
+
 build:
 	cargo build --release
 

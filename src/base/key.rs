@@ -56,9 +56,14 @@ impl PublicKey {
     /// Checks that `bytes` can be a peer's key.
     ///
     /// # Errors
-    /// [`KeyError::Weak`] for a point of small order.
+    /// [`KeyError::Weak`] for a point of small order, and for a second writing of a point (top bit set, or not less
+    /// than 2^255 - 19), which nobody's `wg pubkey` prints and which would be one more name for the same key.
     pub fn from_bytes(bytes: [u8; 32]) -> Result<Self, KeyError> {
-        if SMALL_ORDER.contains(&bytes) { Err(KeyError::Weak) } else { Ok(Self(bytes)) }
+        let reducible = bytes[31] == 0x7f && bytes[1..31].iter().all(|&b| b == 0xff) && bytes[0] >= 0xed;
+        if bytes[31] & 0x80 != 0 || reducible || SMALL_ORDER.contains(&bytes) {
+            return Err(KeyError::Weak);
+        }
+        Ok(Self(bytes))
     }
 
     /// The 32 bytes.
@@ -173,6 +178,21 @@ mod tests {
         assert_eq!("?".parse::<PublicKey>(), Err(KeyError::NotBase64));
         assert_eq!("AAAA".parse::<PublicKey>(), Err(KeyError::Length(3)));
         assert_eq!("AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=".parse::<PublicKey>(), Err(KeyError::Weak));
+    }
+
+    #[test]
+    fn a_point_has_one_writing() {
+        // 2^255 - 19 is 0, and one more is 1: both weak; a set top bit is ignored by everybody's arithmetic.
+        let mut p = [0xff; 32];
+        p[31] = 0x7f;
+        for low in 0xed..=0xff {
+            p[0] = low;
+            assert_eq!(PublicKey::from_bytes(p), Err(KeyError::Weak));
+        }
+        let mut topped = [9; 32];
+        assert!(PublicKey::from_bytes(topped).is_ok());
+        topped[31] |= 0x80;
+        assert_eq!(PublicKey::from_bytes(topped), Err(KeyError::Weak));
     }
 
     #[test]

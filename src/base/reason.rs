@@ -42,8 +42,9 @@ reasons! {
     SendFailed, "send_failed", "the system refused to send the datagram";
     // the packet itself
     Malformed, "malformed", "the packet is cut short or contradicts itself";
-    BadSource, "bad_source", "the source is a multicast, loopback or unspecified address";
-    BadDestination, "bad_destination", "the destination is a multicast, loopback or unspecified address";
+    BadSource, "bad_source", "the source is a multicast, loopback, link-local, v4-mapped or unspecified address";
+    BadDestination, "bad_destination", "the destination is a multicast, loopback, link-local, v4-mapped or unspecified address";
+    NotForwarded, "not_forwarded", "a source route, a redirect or a message for one link is never forwarded";
     Spoofed, "spoofed", "the peer does not own the packet's source address";
     HopLimit, "hop_limit", "the packet's hop limit ran out";
     TooBig, "too_big", "the packet is larger than the next tunnel carries; ICMP says so to its sender";
@@ -55,7 +56,7 @@ reasons! {
     FlowsFull, "flows_full", "the peer has its share of the flow table in use";
     // routes
     NoRoute, "no_route", "no node has the destination address";
-    NotServed, "not_served", "the packet is from one gateway to another through this one";
+    NotServed, "not_served", "another gateway sends it, and its destination is not in the room served here";
     Loop, "loop", "the packet would go back where it came from";
 }
 

@@ -1,1 +1,148 @@
-//! Joins tunnels, routes, flows and policy.
+//! Floor 4: tunnels, routes, flows and policy joined into one gateway.
+//!
+//! The engine owns all state. Bytes and the time come in, effects go out: datagrams and packets through an [`Outbox`],
+//! everything rarer through [`Engine::poll_event`]. It does no I/O and reads no clock, so that a hundred of them run
+//! in one test. Batches go in and trains come out; between them no packet allocates, locks or waits.
+//!
+//! The way of a packet: [`inbound`] opens what comes from the network, [`outbound`] takes what comes from the kernel,
+//! and both give it to [`forward`], where it is checked, judged and sent on.
+
+mod control;
+mod counters;
+mod forward;
+mod inbound;
+mod outbound;
+mod outbox;
+mod reload;
+pub mod report;
+mod timeout;
+mod world;
+
+use std::collections::VecDeque;
+use std::net::{IpAddr, SocketAddr};
+use std::time::{Instant, SystemTime};
+
+use hashbrown::HashMap;
+
+use crate::base::{DropReason, NodePath, PrivateKey, PublicKey};
+use crate::packet::TokenBucket;
+use crate::roster::Endpoint;
+use crate::table::{FlowTable, PeerId};
+use crate::tunnel::Tunnels;
+
+pub use counters::Counters;
+pub use outbox::{Outbox, Transmit};
+pub use reload::ReloadReport;
+pub use report::{BorderAnswer, ExplainAnswer, ExplainVerdict, FlowRow, PeerRow, Status, Traffic};
+pub use world::ReloadError;
+use world::World;
+
+/// The largest IP packet, and so the largest datagram, in bytes.
+const PACKET_MAX: usize = 65_535;
+/// Events that wait to be polled; more are dropped, and come again by their timers.
+const EVENTS_MAX: usize = 4_096;
+
+/// The time, read once a turn of the event loop.
+#[derive(Debug, Clone, Copy)]
+pub struct Now {
+    pub instant: Instant,
+    pub wall: SystemTime,
+}
+
+/// What an engine is made with.
+#[derive(Debug)]
+pub struct EngineConfig {
+    /// Which gateway of the rosters this is.
+    pub node: NodePath,
+    pub private_key: PrivateKey,
+    /// The largest IP packet in a tunnel, in bytes; less where a path is known to carry less.
+    pub mtu: u16,
+    /// The most flows in the table.
+    pub flows_max: usize,
+    /// Random; keeps the flow table's hashes from being guessed.
+    pub seed: [u8; 32],
+}
+
+/// Datagrams from one place as they came from the socket: one, or several of `stride` bytes each of which the last
+/// may be shorter (UDP GRO).
+#[derive(Debug)]
+pub struct Datagram<'a> {
+    pub source: SocketAddr,
+    /// The address of ours that it was sent to.
+    pub local: Option<IpAddr>,
+    /// The two ECN bits of the outer header.
+    pub ecn: u8,
+    pub bytes: &'a mut [u8],
+    pub stride: usize,
+}
+
+/// What the engine wants from outside.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Event {
+    /// Turn these into addresses and give them to [`Engine::handle_resolved`].
+    Resolve { peer: PeerId, endpoints: Vec<Endpoint> },
+    /// Ask the system for the MTU of the path to here and give it to [`Engine::handle_path_mtu`].
+    PathMtu { peer: PeerId, endpoint: SocketAddr },
+}
+
+/// One gateway.
+#[derive(Debug)]
+pub struct Engine {
+    config: EngineConfig,
+    own_key: PublicKey,
+    started: Instant,
+    tunnels: Tunnels,
+    flows: FlowTable,
+    /// `None` until the first roster is in force: nothing is served.
+    world: Option<World>,
+    /// What a peer's path carries, in bytes of the IP packet inside; the peers that are not here have the default.
+    mtus: HashMap<PeerId, u16>,
+    counters: Counters,
+    /// For the ICMP errors that the gateway makes itself.
+    icmp: TokenBucket,
+    events: VecDeque<Event>,
+    timers: timeout::Timers,
+    scratch: Box<[u8]>,
+}
+
+impl Engine {
+    /// A gateway that serves nothing until [`Engine::reload`].
+    #[must_use]
+    pub fn new(config: EngineConfig, now: Now) -> Self {
+        Self {
+            own_key: config.private_key.public(),
+            started: now.instant,
+            tunnels: Tunnels::new(&config.private_key, now.instant),
+            flows: FlowTable::new(config.flows_max, config.seed, now.instant),
+            world: None,
+            mtus: HashMap::new(),
+            counters: Counters::default(),
+            icmp: TokenBucket::new(100, 50, now.instant),
+            events: VecDeque::new(),
+            timers: timeout::Timers::new(now.instant),
+            scratch: vec![0; PACKET_MAX].into_boxed_slice(),
+            config,
+        }
+    }
+
+    /// Counts packets that were turned away outside of the engine.
+    pub fn count_drop(&mut self, reason: DropReason, packets: u64) {
+        self.counters.drop_many(reason, packets);
+    }
+
+    /// Next thing wanted from outside.
+    pub fn poll_event(&mut self) -> Option<Event> {
+        self.events.pop_front()
+    }
+
+    fn push_event(&mut self, event: Event) {
+        if self.events.len() < EVENTS_MAX {
+            self.events.push_back(event);
+        }
+    }
+
+    /// The largest IP packet that the way through `peer` carries unfragmented.
+    fn mtu_of(&self, peer: PeerId) -> u16 {
+        self.mtus.get(&peer).copied().unwrap_or(self.config.mtu)
+    }
+}

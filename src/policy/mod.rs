@@ -1,1 +1,23 @@
-//! Which flows pass: borders, rules, the judge.
+//! Floor 2: which flows pass. Borders, rules, the judge, and what it says for itself.
+//!
+//! A flow passes when every border it crosses lets it pass: its source's borders outward, then its destination's
+//! inward. A border with no policy lets pass, but an owner's border without one denies; an empty policy denies all. In
+//! a policy a `deny` that matches beats any `allow`, an `allow` that matches lets pass, and the rest is denied; the
+//! order of rules means nothing. A staged rule is counted and never decides. A policy whose rules are all staged is
+//! there, and lets nothing pass.
+//!
+//! Path selectors go by name, and a guest's name is its own owner's: `alice/attic/nas` is not bob's guest inside it,
+//! and `bob` is. Borders go by place: the guest crosses alice's, never bob's. Relays are under no policy.
+//!
+//! [`Judge`] is the one function that decides; [`oracle`] decides the same, slowly, from the same text, for tests.
+
+mod explain;
+mod judge;
+#[doc(hidden)]
+pub mod oracle;
+mod question;
+pub mod trial;
+
+pub use explain::{Answer, CannotTell, Crossing, Explanation, Outcome, RuleView};
+pub use judge::{Denial, Judge, Judgement, RuleId, Why};
+pub use question::{Direction, End, Place, Question, Traffic, Verdict};

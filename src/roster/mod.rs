@@ -5,10 +5,11 @@
 //! addresses and its place. The model is what policy is compiled from, for the judge and for the kernel alike.
 
 pub mod address;
-pub mod line;
+pub mod join;
 pub mod model;
 pub mod parse;
 pub mod rule;
+pub mod selector;
 pub mod service;
 
 use std::net::{Ipv4Addr, Ipv6Addr};
@@ -19,9 +20,11 @@ use ipnetwork::{Ipv4Network, Ipv6Network};
 use crate::base::signify;
 use crate::base::{Name, NodePath, PublicKey};
 
-pub use line::{Fault, Faults, Line};
+pub use crate::base::line::{self, Fault, Faults, Line};
+pub use join::{Because, Joined, Refused};
 pub use model::{Model, NodeId, OwnerId};
-pub use rule::{Action, Policy, Rule, Selector};
+pub use parse::parse;
+pub use rule::{Action, Kind, Policy, Rule, Selector};
 pub use service::{Service, ServiceName};
 
 /// The largest roster file that is read, in bytes.
@@ -38,6 +41,8 @@ pub struct Roster {
     pub serial: u64,
     /// The owner's claim on IPv4.
     pub ipv4: Option<Ipv4Network>,
+    /// `[services]`, in the order of their names; rules have them resolved already.
+    pub services: Vec<(ServiceName, Vec<Service>)>,
     pub friends: Vec<Friend>,
     /// The owner's border.
     pub policy: Borders,
@@ -45,7 +50,10 @@ pub struct Roster {
     /// This owner's applications inside other owners' stations.
     pub guests: Vec<Guest>,
     pub relays: Vec<MeshNode>,
+    /// One per service: a test of a `[services]` name is as many tests as the name has services.
     pub tests: Vec<TestCase>,
+    /// What is doubtful but no fault: a tag that no node has, a friend's grant that overlaps another's.
+    pub notes: Vec<Fault>,
 }
 
 /// Both directions of one border. `None` is absent and `Some` of no rules is empty; they mean opposite things.
@@ -88,6 +96,8 @@ pub struct MeshNode {
     pub tags: Vec<Name>,
     pub policy: Borders,
     pub applications: Vec<Application>,
+    /// Other owners' applications that this gateway's host takes in; a relay has none.
+    pub hosted: Vec<HostedGuest>,
     pub line: Line,
 }
 

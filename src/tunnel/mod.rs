@@ -1,1 +1,471 @@
-//! WireGuard peers. The only module that names boringtun.
+//! Floor 3: WireGuard peers. The only module that names boringtun.
+//!
+//! A [`Tunnels`] holds every peer of this gateway behind one port. A data packet finds its peer by the receiver index,
+//! which carries the peer's slot; a handshake finds it by the static key inside, and a key that is not listed leaves
+//! no trace. A configured peer that has never been heard of costs a few hundred bytes: its state machine is made by
+//! its first handshake. Nobody polls idle peers: a peer has a wake-up while it is busy, and none when it is not.
+
+mod door;
+mod peer;
+mod slots;
+#[cfg(test)]
+mod tests;
+
+use std::collections::BTreeSet;
+use std::net::{IpAddr, SocketAddr};
+use std::time::{Duration, Instant};
+
+use boringtun::noise::errors::WireGuardError;
+use boringtun::noise::handshake::parse_handshake_anon;
+use boringtun::noise::{Packet, Tunn, TunnResult};
+use hashbrown::HashMap;
+
+use crate::base::{DropReason, PrivateKey, PublicKey};
+use crate::table::PeerId;
+use door::Door;
+pub use peer::{Endpoint, PeerStats};
+use peer::{Identity, Peer};
+use slots::Slots;
+
+/// What a sealed packet is longer than the packet in it: type, index, counter and tag (WireGuard paper, section
+/// 5.4.6), in bytes.
+pub const SEAL_OVERHEAD: usize = 32;
+/// The longest message of a handshake, in bytes; every buffer given to a tunnel is at least as long.
+pub const HANDSHAKE_MAX: usize = 148;
+/// Packets that wait for one peer's handshake.
+const WAITING_MAX: u8 = 16;
+/// The longest packet that waits, in bytes; room for it is needed when it is sealed.
+pub const WAITING_BYTES_MAX: usize = 9_216;
+/// How stale a peer's timers may be while it is busy.
+const BUSY_TICK: Duration = Duration::from_secs(1);
+
+/// All WireGuard peers behind one UDP port.
+#[derive(Debug)]
+pub struct Tunnels {
+    identity: Identity,
+    door: Door,
+    slots: Slots<Peer>,
+    by_key: HashMap<PublicKey, PeerId>,
+    wakes: BTreeSet<(Instant, PeerId)>,
+    events: Vec<TunnelEvent>,
+    /// What timers asked for while a packet was on its way; sent before the turn ends.
+    owed: Vec<Owed>,
+}
+
+/// A handshake message or keepalive that is to go out.
+#[derive(Debug)]
+struct Owed {
+    peer: PeerId,
+    to: Endpoint,
+    bytes: [u8; HANDSHAKE_MAX],
+    len: usize,
+}
+
+/// What a datagram was.
+#[derive(Debug)]
+pub enum Opened<'a> {
+    /// An IP packet of the peer.
+    Packet { peer: PeerId, bytes: &'a mut [u8] },
+    /// A keepalive, or a handshake message that asks for no answer.
+    Nothing { peer: PeerId },
+    /// This many bytes at the front of the buffer go back to where the datagram came from.
+    Answer { peer: Option<PeerId>, len: usize },
+    /// Turned away.
+    Drop(DropReason),
+}
+
+/// What became of a packet to be sent to a peer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Sealed {
+    /// This many bytes at the front of the buffer go to the endpoint.
+    Send { to: Endpoint, len: usize },
+    /// The packet waits for a handshake that is under way.
+    Waits,
+    /// Turned away.
+    Drop(DropReason),
+}
+
+/// What the tunnels want from outside.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum TunnelEvent {
+    /// The peer did not answer where it was thought to be: its endpoints' names want resolving.
+    Unreachable(PeerId),
+    /// The peer is at another address than before.
+    Moved(PeerId),
+}
+
+impl Tunnels {
+    /// No peers yet. `private` is this gateway's key.
+    #[must_use]
+    pub fn new(private: &PrivateKey, now: Instant) -> Self {
+        let identity = Identity::new(private);
+        Self {
+            door: Door::new(&identity, now),
+            identity,
+            slots: Slots::default(),
+            by_key: HashMap::new(),
+            wakes: BTreeSet::new(),
+            events: Vec::new(),
+            owed: Vec::new(),
+        }
+    }
+
+    /// Adds the peer, or leaves it as it is. `None` when every slot is taken.
+    /// `keepalive`: the peer is a gateway that is to be kept reached.
+    pub fn upsert_peer(&mut self, key: PublicKey, keepalive: bool, now: Instant) -> Option<PeerId> {
+        if let Some(&id) = self.by_key.get(&key) {
+            return Some(id);
+        }
+        let id = self.slots.insert(|index| Peer::new(key, index, keepalive, now))?;
+        self.by_key.insert(key, id);
+        Some(id)
+    }
+
+    /// Removes the peer with its sessions; what it sends from now on is from an unknown index.
+    pub fn remove_peer(&mut self, id: PeerId) {
+        if let Some(peer) = self.slots.remove(id) {
+            self.by_key.remove(&peer.key);
+            if let Some(at) = peer.wake {
+                self.wakes.remove(&(at, id));
+            }
+        }
+    }
+
+    /// The peer with this key.
+    #[must_use]
+    pub fn peer_by_key(&self, key: &PublicKey) -> Option<PeerId> {
+        self.by_key.get(key).copied()
+    }
+
+    /// Every peer.
+    pub fn ids(&self) -> impl Iterator<Item = PeerId> + '_ {
+        self.slots.ids()
+    }
+
+    /// What `peers` and `status` tell of it.
+    #[must_use]
+    pub fn stats(&self, id: PeerId) -> Option<PeerStats> {
+        self.slots.get(id).map(Peer::stats)
+    }
+
+    /// Whether the peer has a session.
+    #[must_use]
+    pub fn is_connected(&self, id: PeerId) -> bool {
+        self.slots.get(id).is_some_and(Peer::is_connected)
+    }
+
+    /// Where the peer is, as far as known.
+    #[must_use]
+    pub fn endpoint(&self, id: PeerId) -> Option<Endpoint> {
+        self.slots.get(id).and_then(Peer::endpoint)
+    }
+
+    /// Where the peer may be reached, in the order in which to try; replaces what was known by name. The peer stays
+    /// where it is while it answers there.
+    pub fn set_candidates(&mut self, id: PeerId, addresses: Vec<SocketAddr>, now: Instant) {
+        let Some(peer) = self.slots.get_mut(id) else { return };
+        peer.set_candidates(addresses);
+        if peer.keepalive && peer.endpoint().is_some() && !peer.is_connected() {
+            self.schedule(id, now);
+        }
+    }
+
+    /// The wall clock jumped: state machines that sampled the old one are made anew (boringtun samples it once, for
+    /// the handshakes' TAI64N stamps), each as soon as it holds no live session.
+    pub fn handle_clock_step(&mut self) {
+        for id in self.slots.ids().collect::<Vec<_>>() {
+            if let Some(peer) = self.slots.get_mut(id) {
+                peer.handle_clock_step();
+            }
+        }
+    }
+
+    /// Next thing that the tunnels want from outside.
+    pub fn poll_event(&mut self) -> Option<TunnelEvent> {
+        self.events.pop()
+    }
+
+    /// When [`Tunnels::handle_timeout`] wants to be called.
+    #[must_use]
+    pub fn poll_timeout(&self) -> Option<Instant> {
+        self.wakes.first().map(|&(at, _)| at)
+    }
+
+    /// Opens a datagram. `buffer` must hold the datagram or [`HANDSHAKE_MAX`] bytes, whichever is more.
+    pub fn open<'b>(
+        &mut self,
+        source: Endpoint,
+        datagram: &[u8],
+        buffer: &'b mut [u8],
+        now: Instant,
+    ) -> Opened<'b> {
+        // The common case first; the checks are WireGuard's: type 4, three zero bytes, header and tag.
+        if let [4, 0, 0, 0, a, b, c, d, ..] = *datagram
+            && datagram.len() >= SEAL_OVERHEAD
+        {
+            return self.open_data(source, u32::from_le_bytes([a, b, c, d]), datagram, buffer, now);
+        }
+        self.open_handshake(source, datagram, buffer, now)
+    }
+
+    fn open_data<'b>(
+        &mut self,
+        source: Endpoint,
+        index: u32,
+        datagram: &[u8],
+        buffer: &'b mut [u8],
+        now: Instant,
+    ) -> Opened<'b> {
+        let Some((id, peer)) = self.slots.by_index_mut(index) else {
+            return Opened::Drop(DropReason::UnknownIndex);
+        };
+        if peer.is_stale(now) {
+            self.refresh(id, now);
+            self.schedule(id, now + BUSY_TICK);
+        }
+        let Some(peer) = self.slots.get_mut(id) else { return Opened::Drop(DropReason::UnknownIndex) };
+        let Some(tunn) = peer.tunn_if_made() else { return Opened::Drop(DropReason::UnknownIndex) };
+        match tunn.decapsulate(None, datagram, buffer) {
+            TunnResult::WriteToTunnelV4(bytes, _) | TunnResult::WriteToTunnelV6(bytes, _) => {
+                if peer.handle_authenticated(source, datagram.len(), now) {
+                    self.events.push(TunnelEvent::Moved(id));
+                }
+                Opened::Packet { peer: id, bytes }
+            }
+            TunnResult::Done | TunnResult::WriteToNetwork(_) => {
+                if peer.handle_authenticated(source, datagram.len(), now) {
+                    self.events.push(TunnelEvent::Moved(id));
+                }
+                Opened::Nothing { peer: id }
+            }
+            TunnResult::Err(error) => Opened::Drop(reason_of(&error)),
+        }
+    }
+
+    fn open_handshake<'b>(
+        &mut self,
+        source: Endpoint,
+        datagram: &[u8],
+        buffer: &'b mut [u8],
+        now: Instant,
+    ) -> Opened<'b> {
+        let packet = match self.door.admit(source.address.ip(), datagram, buffer, now) {
+            Ok(packet) => packet,
+            Err(door::Refusal::Cookie(len)) => return Opened::Answer { peer: None, len },
+            Err(door::Refusal::Drop(reason)) => return Opened::Drop(reason),
+        };
+        let id = match &packet {
+            Packet::HandshakeInit(init) => {
+                if !self.door.spend(source.address.ip()) {
+                    return Opened::Drop(DropReason::HandshakeLimited);
+                }
+                match parse_handshake_anon(&self.identity.private, &self.identity.public, init) {
+                    Ok(half) => match PublicKey::from_bytes(half.peer_static_public) {
+                        Ok(key) => self.by_key.get(&key).copied().ok_or(DropReason::UnknownKey),
+                        Err(_) => Err(DropReason::UnknownKey),
+                    },
+                    Err(_) => Err(DropReason::HandshakeFailed),
+                }
+            }
+            Packet::HandshakeResponse(response) => self.id_by_index(response.receiver_idx),
+            Packet::PacketCookieReply(reply) => self.id_by_index(reply.receiver_idx),
+            Packet::PacketData(_) => Err(DropReason::NotWireguard),
+        };
+        match id {
+            Ok(id) => self.open_admitted(id, source, datagram, buffer, now),
+            Err(reason) => Opened::Drop(reason),
+        }
+    }
+
+    fn id_by_index(&mut self, index: u32) -> Result<PeerId, DropReason> {
+        self.slots.by_index_mut(index).map(|(id, _)| id).ok_or(DropReason::UnknownIndex)
+    }
+
+    fn open_admitted<'b>(
+        &mut self,
+        id: PeerId,
+        source: Endpoint,
+        datagram: &[u8],
+        buffer: &'b mut [u8],
+        now: Instant,
+    ) -> Opened<'b> {
+        let Some(peer) = self.slots.get_mut(id) else { return Opened::Drop(DropReason::UnknownIndex) };
+        // Timers that stood still while the peer was idle would date the new session back.
+        if peer.is_stale(now) {
+            self.refresh(id, now);
+            self.schedule(id, now + BUSY_TICK);
+        }
+        let Some(peer) = self.slots.get_mut(id) else { return Opened::Drop(DropReason::UnknownIndex) };
+        let tunn = match datagram[0] {
+            1 => peer.tunn(&self.identity, now),
+            _ => match peer.tunn_if_made() {
+                Some(tunn) => tunn,
+                None => return Opened::Drop(DropReason::UnknownIndex),
+            },
+        };
+        let len = match tunn.decapsulate(None, datagram, buffer) {
+            TunnResult::WriteToNetwork(answer) => answer.len(),
+            TunnResult::Err(error) => return Opened::Drop(handshake_reason_of(&error)),
+            _ => 0,
+        };
+        // A cookie reply is authenticated by what we sent, but says nothing of where the peer is.
+        if datagram[0] != 3 && peer.handle_handshake(source, datagram.len(), len, now) {
+            self.events.push(TunnelEvent::Moved(id));
+        }
+        self.schedule(id, now + BUSY_TICK);
+        if len == 0 { Opened::Nothing { peer: id } } else { Opened::Answer { peer: Some(id), len } }
+    }
+
+    /// Whether packets wait for this peer's session, which it may have now.
+    #[must_use]
+    pub fn has_waiting(&self, id: PeerId) -> bool {
+        self.slots.get(id).is_some_and(Peer::may_flush)
+    }
+
+    /// Seals the next packet that waited for the peer's session. Call until `None`. `buffer` must hold
+    /// [`WAITING_BYTES_MAX`] and [`SEAL_OVERHEAD`].
+    pub fn seal_waiting(&mut self, id: PeerId, buffer: &mut [u8], now: Instant) -> Option<Sealed> {
+        let peer = self.slots.get_mut(id)?;
+        let to = peer.endpoint()?;
+        if !peer.may_flush() {
+            return None;
+        }
+        peer.waiting -= 1;
+        match peer.tunn_if_made()?.decapsulate(None, &[], buffer) {
+            TunnResult::WriteToNetwork(bytes) => {
+                let len = bytes.len();
+                peer.handle_sent(len, now);
+                Some(Sealed::Send { to, len })
+            }
+            _ => {
+                peer.waiting = 0;
+                None
+            }
+        }
+    }
+
+    /// Seals an IP packet for the peer. `buffer` must hold the packet and [`SEAL_OVERHEAD`], and [`HANDSHAKE_MAX`].
+    pub fn seal(&mut self, id: PeerId, packet: &[u8], buffer: &mut [u8], now: Instant) -> Sealed {
+        let Some(peer) = self.slots.get_mut(id) else { return Sealed::Drop(DropReason::NoSession) };
+        let Some(to) = peer.endpoint() else { return Sealed::Drop(DropReason::NoSession) };
+        if peer.is_stale(now) {
+            self.refresh(id, now);
+            self.schedule(id, now + BUSY_TICK);
+        }
+        let Some(peer) = self.slots.get_mut(id) else { return Sealed::Drop(DropReason::NoSession) };
+        let connected = peer.is_connected();
+        if !connected {
+            if packet.len() > WAITING_BYTES_MAX {
+                return Sealed::Drop(DropReason::NoSession);
+            }
+            if peer.waiting >= WAITING_MAX {
+                return Sealed::Drop(DropReason::QueueFull);
+            }
+            peer.waiting += 1;
+        }
+        match peer.tunn(&self.identity, now).encapsulate(packet, buffer) {
+            TunnResult::WriteToNetwork(bytes) => {
+                let len = bytes.len();
+                if !connected && is_initiation(bytes) {
+                    peer.handle_initiation(now);
+                }
+                peer.handle_sent(len, now);
+                Sealed::Send { to, len }
+            }
+            TunnResult::Err(_) => Sealed::Drop(DropReason::NoSession),
+            _ => Sealed::Waits,
+        }
+    }
+
+    /// Runs the timers that are due and hands out what is owed, one message a call. Call until `None`, after every
+    /// batch and at every timeout.
+    pub fn handle_timeout(&mut self, buffer: &mut [u8], now: Instant) -> Option<(PeerId, Sealed)> {
+        while let Some(&(at, id)) = self.wakes.first()
+            && at <= now
+            && self.owed.is_empty()
+        {
+            self.wakes.remove(&(at, id));
+            if let Some(peer) = self.slots.get_mut(id) {
+                peer.wake = None;
+                self.refresh(id, now);
+            }
+        }
+        let owed = self.owed.pop()?;
+        buffer[..owed.len].copy_from_slice(&owed.bytes[..owed.len]);
+        Some((owed.peer, Sealed::Send { to: owed.to, len: owed.len }))
+    }
+
+    /// Brings a peer's timers up to date; what they ask for is owed.
+    fn refresh(&mut self, id: PeerId, now: Instant) {
+        let Some(peer) = self.slots.get_mut(id) else { return };
+        let mut bytes = [0; HANDSHAKE_MAX];
+        let tick = peer.handle_timeout(&self.identity, &mut bytes, now);
+        if let Some((to, len)) = tick.send {
+            self.owed.push(Owed { peer: id, to, bytes, len });
+        }
+        if tick.unreachable {
+            self.events.push(TunnelEvent::Unreachable(id));
+        }
+        if let Some(at) = peer.next_wake(now) {
+            self.schedule(id, at);
+        }
+    }
+
+    /// Wakes the peer at `at`, or earlier if it is to be woken earlier already.
+    fn schedule(&mut self, id: PeerId, at: Instant) {
+        let Some(peer) = self.slots.get_mut(id) else { return };
+        if let Some(old) = peer.wake {
+            if old <= at {
+                return;
+            }
+            self.wakes.remove(&(old, id));
+        }
+        peer.wake = Some(at);
+        self.wakes.insert((at, id));
+    }
+}
+
+fn is_initiation(bytes: &[u8]) -> bool {
+    bytes.len() == HANDSHAKE_MAX && bytes[0] == 1
+}
+
+fn reason_of(error: &WireGuardError) -> DropReason {
+    match error {
+        WireGuardError::DuplicateCounter | WireGuardError::InvalidCounter => DropReason::Replayed,
+        WireGuardError::NoCurrentSession | WireGuardError::WrongIndex => DropReason::UnknownIndex,
+        WireGuardError::InvalidPacket => DropReason::Malformed,
+        _ => DropReason::BadPacket,
+    }
+}
+
+fn handshake_reason_of(error: &WireGuardError) -> DropReason {
+    match error {
+        WireGuardError::NoCurrentSession | WireGuardError::WrongIndex => DropReason::UnknownIndex,
+        _ => DropReason::HandshakeFailed,
+    }
+}
+
+/// The IP address of an underlay peer as limits see it: IPv6 by /64, which is what one host has.
+fn site(address: IpAddr) -> IpAddr {
+    match address.to_canonical() {
+        IpAddr::V6(v6) => {
+            let mut octets = v6.octets();
+            octets[8..].fill(0);
+            IpAddr::V6(octets.into())
+        }
+        v4 => v4,
+    }
+}
+
+/// Made here so that nothing else names boringtun.
+fn new_tunn(identity: &Identity, key: &PublicKey, keepalive: bool, index: u32) -> Box<Tunn> {
+    let keepalive = keepalive.then_some(peer::KEEPALIVE_SECONDS);
+    Box::new(Tunn::new(
+        identity.private.clone(),
+        (*key.as_bytes()).into(),
+        None,
+        keepalive,
+        index,
+        Some(identity.unlimited.clone()),
+    ))
+}

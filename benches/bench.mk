@@ -1,0 +1,34 @@
+# The bench: vpmesh and its peers as a relaying node, in namespaces. Root or sudo; packages in .ci/packages.
+#
+#   make bench                           three rounds of everything, a quarter of an hour
+#   make bench-quick                     one short round, a minute and a half without the build: for CI
+#   make bench BENCH="--only vpmesh,boringtun-cli --parts load"
+#
+# Figures go to .work/bench/DATE.md and DATE.json.
+
+BENCH_FOLDER := .work/bench
+BENCH_BORINGTUN := $(BENCH_FOLDER)/boringtun-cli-0.7.1
+BENCH_GOTATUN := $(BENCH_FOLDER)/gotatun-cli-0.10.2
+BENCH_PATH := $(CURDIR)/$(BENCH_BORINGTUN)/bin:$(CURDIR)/$(BENCH_GOTATUN)/bin
+BENCH_SUDO := $(if $(filter 0,$(shell id -u)),,sudo)
+BENCH_RUN := $(BENCH_SUDO) env PATH="$(BENCH_PATH):$$PATH" python3 benches/relay
+
+.PHONY: bench bench-quick bench-programs
+
+bench: bench-programs
+	$(BENCH_RUN) $(BENCH)
+
+bench-quick: bench-programs
+	$(BENCH_RUN) --rounds 1 --seconds 1 --parts stations,load --crowd 0 $(BENCH)
+
+bench-programs: $(BENCH_BORINGTUN) $(BENCH_GOTATUN)
+	cargo build --release --bin vpmesh --example relay_load
+
+# A peer that does not build is left out of the table, which says so.
+$(BENCH_BORINGTUN) $(BENCH_GOTATUN): $(BENCH_FOLDER)/%: | $(BENCH_FOLDER)
+	@echo "building $* ..."
+	@cargo install --locked --root $@ --target-dir $(BENCH_FOLDER)/build \
+	    $(shell echo $* | sed 's/-\([0-9.]*\)$$/@\1/') >$@.log 2>&1 || echo "$* did not build; see $@.log"
+
+$(BENCH_FOLDER):
+	mkdir -p $@

@@ -1,0 +1,80 @@
+"""The relaying node alone, fed by the sealed-packet generator (`benches/relay_load`), which plays all stations.
+
+    generator ──── r      one veth, MTU 1500; every station has a UDP port of its own
+
+One flow from the first station to the second: large packets in trains of 32, small ones in trains, small ones alone.
+Then a crowd of stations, of which one sends at full rate while a third probes a fourth.
+"""
+
+import json
+import os
+
+from candidates import LISTEN
+from lab import Failure, Lab
+from wireguard import Peer, key
+
+WINDOW = 1024
+CELLS = {"1392_trains": (1392, 32), "64_trains": (64, 32), "64_singles": (64, 1)}
+FIRST_PORT = 40000
+
+
+def stations(count):
+    """The generator's stations; the second is on the other room's side, as station b is."""
+    peers = [Peer("a", "10.88.0.1", f"192.0.2.2:{FIRST_PORT}"), Peer("b", "10.89.0.1", f"192.0.2.2:{FIRST_PORT + 1}")]
+    for number in range(2, count):
+        peers.append(Peer(f"c{number}", f"10.88.1.{number}", f"192.0.2.2:{FIRST_PORT + number}"))
+    return peers
+
+
+def measure(candidate, seconds, generator, crowd):
+    found = one_flow(candidate, seconds, generator)
+    if crowd:
+        found |= probed_crowd(candidate, seconds, generator, crowd)
+    return found
+
+
+def one_flow(candidate, seconds, generator):
+    found = {}
+    alone = generate(candidate, generator, seconds, 2, CELLS.values())
+    for name, cell in zip(CELLS, alone):
+        figures = ["kpps", "lost_percent", "cpu_us_per_packet"]
+        if name.startswith("1392"):
+            figures += ["cpu_s_per_gb", "ring_s_per_gb"]
+        else:
+            figures += ["ring_us_per_packet"]
+        found |= {f"load_{name}_{figure}": cell[figure] for figure in figures}
+        found[f"load_{name}_to_ring"] = cell["cpu_us_per_packet"] / cell["ring_us_per_packet"]
+    return found
+
+
+def probed_crowd(candidate, seconds, generator, count):
+    found = {}
+    [cell] = generate(candidate, generator, seconds, count, [CELLS["1392_trains"]])
+    for state in ("idle", "load"):
+        probe = cell[f"probe_{state}"]
+        found[f"probe_{state}_lost_percent"] = probe["lost_percent"]
+        for figure in ("median_us", "p95_us"):
+            if probe[figure] is not None:
+                found[f"probe_{state}_{figure}"] = probe[figure]
+    return found
+
+
+def generate(candidate, generator, seconds, count, cells):
+    if not os.path.exists(generator):
+        raise Failure(f"{generator} is not built: cargo build --release --example relay_load")
+    peers = stations(count)
+    with Lab("g", "r") as lab:
+        lab.wire("g", "192.0.2.2/24", "r", "192.0.2.1/24")
+        relay = candidate.start(lab, peers)
+        plan = {
+            "relay": {"endpoint": f"192.0.2.1:{LISTEN}", "key": candidate.relay_public(), "pid": relay.pid},
+            "stations": [{"key": peer.key.private, "address": peer.address, "port": FIRST_PORT + number}
+                         for number, peer in enumerate(peers)],
+            "flows": [[0, 1]],
+            "probe": [2, 3] if count > 3 else None,
+            "cells": [{"size": size, "train": train} for size, train in cells],
+            "seconds": seconds,
+            "window": WINDOW,
+        }
+        said = lab.run("g", generator, text=json.dumps(plan), timeout=120 + 20 * seconds)
+        return json.loads(said)["cells"]

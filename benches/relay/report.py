@@ -1,0 +1,129 @@
+"""Rounds into medians, and medians into Markdown: one table of figures, one of ratios, for each part of the bench."""
+
+import statistics
+from collections import defaultdict
+
+TITLES = {
+    "stations": "Station A → relaying node → station B, stock stations",
+    "load": "The relaying node alone, fed by the sealed-packet generator",
+    "idle": "Configured and idle",
+}
+
+# Name in the raw numbers: what a reader sees, and the decimals.
+METRICS = {
+    "tcp1_gbit": ("TCP, one stream, Gbit/s", 2),
+    "tcp1_cpu_s_per_gb": ("– CPU s/GB", 2),
+    "tcp4_gbit": ("TCP, four streams, Gbit/s", 2),
+    "tcp4_cpu_s_per_gb": ("– CPU s/GB", 2),
+    "udp64_kpps": ("UDP 64 B, thousand packets/s delivered", 1),
+    "udp64_cpu_us": ("– CPU µs/packet", 2),
+    "memory_idle_mb": ("resident memory idle, MB", 1),
+    "memory_peak_mb": ("– peak, MB", 1),
+    "rtt_idle_ms": ("round trip idle, median ms", 2),
+    "rtt_idle_p95_ms": ("– p95 ms", 2),
+    "rtt_load_ms": ("round trip under one TCP stream, median ms", 2),
+    "rtt_load_p95_ms": ("– p95 ms", 2),
+    "rtt_load_lost_percent": ("– lost, %", 1),
+    "load_1392_trains_cpu_s_per_gb": ("1392 B in trains of 32, CPU s/GB", 2),
+    "load_1392_trains_ring_s_per_gb": ("– ring alone, CPU s/GB", 2),
+    "load_1392_trains_to_ring": ("– to ring alone", 2),
+    "load_1392_trains_cpu_us_per_packet": ("– CPU µs/packet", 2),
+    "load_1392_trains_kpps": ("– thousand packets/s", 0),
+    "load_1392_trains_lost_percent": ("– lost, %", 2),
+    "load_64_trains_cpu_us_per_packet": ("64 B in trains of 32, CPU µs/packet", 2),
+    "load_64_trains_ring_us_per_packet": ("– ring alone, CPU µs/packet", 2),
+    "load_64_trains_to_ring": ("– to ring alone", 2),
+    "load_64_trains_kpps": ("– thousand packets/s", 0),
+    "load_64_trains_lost_percent": ("– lost, %", 2),
+    "load_64_singles_cpu_us_per_packet": ("64 B one by one, CPU µs/packet", 2),
+    "load_64_singles_ring_us_per_packet": ("– ring alone, CPU µs/packet", 2),
+    "load_64_singles_to_ring": ("– to ring alone", 2),
+    "load_64_singles_kpps": ("– thousand packets/s", 0),
+    "load_64_singles_lost_percent": ("– lost, %", 2),
+    "probe_idle_median_us": ("200 peers: way through, idle, median µs", 0),
+    "probe_idle_p95_us": ("– p95 µs", 0),
+    "probe_idle_lost_percent": ("– lost, %", 2),
+    "probe_load_median_us": ("– while another sends at full rate, median µs", 0),
+    "probe_load_p95_us": ("– p95 µs", 0),
+    "probe_load_lost_percent": ("– lost, %", 2),
+    "idle_memory_mb": ("1,000 peers configured: resident memory, MB", 1),
+    "idle_cpu_percent": ("– CPU, % of a core", 2),
+    "idle_start_s": ("– start and configuration, s", 2),
+}
+
+
+def medians(rounds):
+    """{part: {candidate: {metric: median over rounds}}}, in the order in which they were first seen."""
+    seen = defaultdict(lambda: defaultdict(lambda: defaultdict(list)))
+    for entry in rounds:
+        for metric, value in entry.get("figures", {}).items():
+            seen[entry["part"]][entry["candidate"]][metric].append(value)
+    return {part: {name: {metric: statistics.median(values) for metric, values in figures.items()}
+                   for name, figures in of_part.items()}
+            for part, of_part in seen.items()}
+
+
+def markdown(machine, rounds, absent):
+    lines = ["# vpmesh and its peers as a relaying node", "", *describe(machine, rounds), ""]
+    for part, of_part in medians(rounds).items():
+        lines += [f"## {TITLES[part]}", "", *figures_table(of_part), ""]
+        lines += ratios_table(of_part)
+    failures = [f"- {entry['candidate']}, {entry['part']}, round {entry['round']}: {entry['failure']}"
+                for entry in rounds if "failure" in entry]
+    lines += ["## Failed", "", *failures, ""] if failures else []
+    lines += ["## Left out", "", *[f"- {name}: {why}" for name, why in absent.items()], ""] if absent else []
+    return "\n".join(lines)
+
+
+def describe(machine, rounds):
+    count = max((entry["round"] for entry in rounds), default=0)
+    programs = ", ".join(f"{name} {version}" for name, version in machine["programs"].items())
+    return [
+        f"{machine['date']}, revision {machine['revision']}, `{machine['command']}`; medians of {count} interleaved "
+        f"round{'' if count == 1 else 's'}.",
+        "",
+        f"{machine['cores']} × {machine['cpu']}, {machine['memory_gb']} GB, Linux {machine['kernel']}, "
+        f"{machine['system']}; load before the run {machine['load_before']:.1f}.",
+        "",
+        f"{programs}.",
+        "",
+        "CPU is user and system time of the relaying process; a GB is 10⁹ bytes. Absolute figures drift with the "
+        "machine; ratios inside one run hold.",
+    ]
+
+
+def figures_table(of_part):
+    names = list(of_part)
+    rows = []
+    for metric in in_order(of_part.values()):
+        title, decimals = METRICS[metric]
+        cells = [f"{of_part[name][metric]:.{decimals}f}" if metric in of_part[name] else "–" for name in names]
+        rows.append([title, *cells])
+    return table(["", *names], rows)
+
+
+def ratios_table(of_part):
+    """vpmesh : each peer."""
+    ours = of_part.get("vpmesh")
+    peers = [name for name in of_part if name != "vpmesh"]
+    if ours is None or not peers:
+        return []
+    rows = []
+    for metric in in_order([ours]):
+        cells = [ratio(ours[metric], of_part[name].get(metric)) for name in peers]
+        rows.append([METRICS[metric][0], *cells])
+    return table(["vpmesh :", *peers], rows) + [""]
+
+
+def in_order(figures):
+    """The metrics that occur, in the order of METRICS."""
+    occurring = {metric for one in figures for metric in one}
+    return [metric for metric in METRICS if metric in occurring]
+
+
+def ratio(ours, theirs):
+    return f"{ours / theirs:.2f}" if theirs else "–"
+
+
+def table(head, rows):
+    return ["| " + " | ".join(row) + " |" for row in [head, ["---", *["---:"] * (len(head) - 1)], *rows]]

@@ -1,0 +1,104 @@
+"""Two stock stations through the relaying node.
+
+    station a ──── r ──── station b      veth, MTU 1500; the stations are Debian's wireguard-go
+    10.88.0.1             10.89.0.1      inside the tunnels
+
+Everything that is measured goes from a to b. CPU is the relaying process's own, user and system, over the whole of
+a transfer; `GB` is 10^9 bytes of TCP payload that arrived.
+"""
+
+import json
+import re
+import statistics
+import time
+
+from candidates import LISTEN
+from cost import cpu_seconds, memory_mb
+from lab import Failure, Lab, last_words, wait_for
+from wireguard import Peer, join
+
+A = Peer("a", "10.88.0.1")
+B = Peer("b", "10.89.0.1", "198.51.100.2:51820")
+
+
+def measure(candidate, seconds):
+    with Lab("a", "r", "b") as lab:
+        lab.wire("a", "192.0.2.2/24", "r", "192.0.2.1/24")
+        lab.wire("r", "198.51.100.1/24", "b", "198.51.100.2/24")
+        relay = candidate.start(lab, [A, B])
+        join(lab, "a", A, candidate.relay_public(), f"192.0.2.1:{LISTEN}", 51820)
+        join(lab, "b", B, candidate.relay_public(), f"198.51.100.1:{LISTEN}", 51820)
+        wait_for(f"{candidate.name}: ping from a to b", lambda: ping(lab, 1)["times"], relay)
+        return measure_relay(lab, relay, seconds)
+
+
+def measure_relay(lab, relay, seconds):
+    found = {"memory_idle_mb": memory_mb(relay.pid, "VmRSS")}
+    found |= round_trips("rtt_idle", ping(lab, min(200, int(seconds * 50))))
+    for streams in (1, 4):
+        found |= tcp(lab, relay.pid, streams, seconds)
+    found |= udp(lab, relay.pid, seconds)
+    found |= loaded_ping(lab, seconds)
+    found["memory_peak_mb"] = memory_mb(relay.pid, "VmHWM")
+    return found
+
+
+def tcp(lab, pid, streams, seconds):
+    before = cpu_seconds(pid)
+    client, _ = iperf(lab, seconds, "-P", str(streams))
+    cpu = cpu_seconds(pid) - before
+    got = client["end"]["sum_received"]
+    return {f"tcp{streams}_gbit": got["bits_per_second"] / 1e9, f"tcp{streams}_cpu_s_per_gb": cpu / got["bytes"] * 1e9}
+
+
+def udp(lab, pid, seconds):
+    """64 bytes of UDP payload, as fast as iperf3 sends; what counts is what the server saw."""
+    before = cpu_seconds(pid)
+    _, server = iperf(lab, seconds, "-u", "-l", "64", "-b", "0")
+    cpu = cpu_seconds(pid) - before
+    total = server["end"]["sum"]
+    arrived = total["packets"] - total["lost_packets"]
+    if arrived <= 0:
+        raise Failure("no UDP packet arrived")
+    return {"udp64_kpps": arrived / total["seconds"] / 1e3, "udp64_cpu_us": cpu / arrived * 1e6}
+
+
+def loaded_ping(lab, seconds):
+    """Round trips while one TCP stream fills the way; the first half second, when it starts, is left out."""
+    server = serve(lab)
+    client = lab.start("a", "iperf3", "-c", B.address, "-t", str(seconds + 1))
+    time.sleep(0.5)
+    pings = ping(lab, int(seconds * 50))
+    wait_for("iperf3 under ping", lambda: client.poll() is not None, seconds=seconds + 20)
+    if client.returncode != 0:
+        raise Failure(f"iperf3 under ping: {last_words(client)}")
+    wait_for("iperf3 server", lambda: server.poll() is not None)
+    return round_trips("rtt_load", pings)
+
+
+def iperf(lab, seconds, *options):
+    """One transfer from a to b: what the client and the server say of it."""
+    server = serve(lab)
+    said = lab.run("a", "iperf3", "-J", "-c", B.address, "-t", str(seconds), *options, timeout=seconds + 30)
+    wait_for("iperf3 server", lambda: server.poll() is not None)
+    return json.loads(said), json.loads(server.log.read_text())
+
+
+def serve(lab):
+    server = lab.start("b", "iperf3", "-J", "-s", "-1", "-B", B.address)
+    wait_for("iperf3 server", lambda: ":5201" in lab.run("b", "ss", "-Hltn"), server)
+    return server
+
+
+def ping(lab, count):
+    """Pings every 20 ms, without failing when none comes back."""
+    said = lab.run("a", "sh", "-c", f"ping -n -i 0.02 -c {count} -W 1 {B.address} || true")
+    return {"sent": count, "times": [float(time) for time in re.findall(r"time=([\d.]+)", said)]}
+
+
+def round_trips(name, pings):
+    times = pings["times"]
+    found = {f"{name}_lost_percent": 100 * (1 - len(times) / pings["sent"])}
+    if len(times) > 1:
+        found |= {f"{name}_ms": statistics.median(times), f"{name}_p95_ms": statistics.quantiles(times, n=20)[-1]}
+    return found

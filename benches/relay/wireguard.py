@@ -1,0 +1,69 @@
+"""Keys, peers and plain WireGuard programs: what the stations and the candidates other than vpmesh are made of."""
+
+from dataclasses import dataclass
+from functools import cache
+
+from lab import run, wait_for
+
+MTU = 1420
+"""Of every tunnel device: WireGuard's default on a path of 1500."""
+
+
+@dataclass(frozen=True)
+class Key:
+    private: str
+    public: str
+
+
+@cache
+def key(name):
+    """The key of this name, the same during one run: making a thousand for every round would take longer than
+    measuring."""
+    private = run("wg", "genkey").strip()
+    return Key(private, run("wg", "pubkey", text=private).strip())
+
+
+@dataclass(frozen=True)
+class Peer:
+    """One peer of the relaying node, as the node is told of it."""
+    name: str
+    address: str
+    """Its address inside, without a prefix."""
+    endpoint: str | None = None
+
+    @property
+    def key(self):
+        return key(self.name)
+
+
+def bring_up(lab, namespace, device, process, address, config):
+    """Configures a userspace WireGuard device once it is there."""
+    socket = f"/run/wireguard/{device}.sock"
+    wait_for(f"{device} in {namespace}", lambda: is_there(lab, namespace, device, socket), process)
+    path = lab.path / f"{device}.conf"
+    path.write_text(config)
+    lab.run(namespace, "wg", "setconf", device, str(path))
+    lab.run(namespace, "ip", "address", "add", f"{address}/32", "dev", device)
+    lab.run(namespace, "ip", "link", "set", device, "mtu", str(MTU), "up")
+    lab.run(namespace, "ip", "route", "add", "10.88.0.0/15", "dev", device)
+
+
+def is_there(lab, namespace, device, socket):
+    from os.path import exists
+    return exists(socket) and device in lab.run(namespace, "ip", "-br", "link")
+
+
+def section(head, **values):
+    lines = [f"{name} = {value}" for name, value in values.items() if value is not None]
+    return "\n".join([f"[{head}]", *lines, ""])
+
+
+def join(lab, namespace, me, relay_public, relay_endpoint, listen):
+    """A stock station: Debian's wireguard-go with one peer, the relaying node."""
+    device = f"wg-{namespace}"
+    process = lab.start(namespace, "wireguard-go", "-f", device)
+    config = section("Interface", PrivateKey=me.key.private, ListenPort=listen)
+    config += section("Peer", PublicKey=relay_public, Endpoint=relay_endpoint, AllowedIPs="10.88.0.0/15",
+                      PersistentKeepalive=25)
+    bring_up(lab, namespace, device, process, me.address, config)
+    return process

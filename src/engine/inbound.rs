@@ -1,0 +1,79 @@
+//! From the network: datagrams are opened and what is in them forwarded.
+
+use std::time::Instant;
+
+use super::{Datagram, Engine, Now, Outbox};
+use crate::base::DropReason;
+use crate::table::{PeerId, Via};
+use crate::tunnel::{Endpoint, Opened, Sealed, TunnelEvent, WAITING_BYTES_MAX};
+
+impl Engine {
+    /// Takes datagrams as the socket gave them. What goes out is in `out`, which the caller sends and clears before
+    /// the next batch; an outbox takes a batch of its own size, and what does not fit is dropped and counted.
+    pub fn handle_udp(&mut self, datagrams: &mut [Datagram<'_>], now: Now, out: &mut Outbox) {
+        for datagram in datagrams {
+            let source = Endpoint { address: datagram.source, local: datagram.local };
+            for segment in datagram.bytes.chunks_mut(datagram.stride.max(1)) {
+                self.handle_datagram(source, segment, now.instant, out);
+            }
+        }
+        self.settle(now.instant, out);
+    }
+
+    fn handle_datagram(&mut self, source: Endpoint, datagram: &mut [u8], now: Instant, out: &mut Outbox) {
+        // The packet leaves the scratch memory through `forward` while the tunnels are borrowed again.
+        let mut scratch = std::mem::take(&mut self.scratch);
+        match self.tunnels.open(source, datagram, &mut scratch, now) {
+            Opened::Packet { peer, bytes } => {
+                self.counters.from_peers.add(bytes.len());
+                if let Err(reason) = self.forward(bytes, Via::Peer(peer), now, out) {
+                    self.counters.drop(reason);
+                }
+                self.flush(peer, now, out);
+            }
+            Opened::Nothing { peer } => self.flush(peer, now, out),
+            Opened::Answer { peer, len } => {
+                match out.space(len) {
+                    Some(space) => {
+                        space[..len].copy_from_slice(&scratch[..len]);
+                        out.commit(peer, source, 0, len);
+                    }
+                    None => self.counters.drop(DropReason::QueueFull),
+                }
+                if let Some(peer) = peer {
+                    self.flush(peer, now, out);
+                }
+            }
+            Opened::Drop(reason) => self.counters.drop(reason),
+        }
+        self.scratch = scratch;
+    }
+
+    /// Sends what waited for the peer's session.
+    fn flush(&mut self, peer: PeerId, now: Instant, out: &mut Outbox) {
+        while self.tunnels.has_waiting(peer) {
+            let Some(space) = out.space(WAITING_BYTES_MAX) else { return };
+            match self.tunnels.seal_waiting(peer, space, now) {
+                Some(Sealed::Send { to, len }) => out.commit(Some(peer), to, 0, len),
+                _ => return,
+            }
+        }
+    }
+
+    /// After every batch: what timers owe, and what the tunnels want from outside.
+    pub(super) fn settle(&mut self, now: Instant, out: &mut Outbox) {
+        while let Some(space) = out.space(0) {
+            match self.tunnels.handle_timeout(space, now) {
+                Some((peer, Sealed::Send { to, len })) => out.commit(Some(peer), to, 0, len),
+                Some(_) => {}
+                None => break,
+            }
+        }
+        while let Some(event) = self.tunnels.poll_event() {
+            match event {
+                TunnelEvent::Unreachable(peer) => self.ask_for_addresses(peer, now),
+                TunnelEvent::Moved(peer) => self.ask_for_mtu(peer),
+            }
+        }
+    }
+}

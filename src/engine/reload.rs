@@ -1,0 +1,125 @@
+//! New rosters in force: all of them or nothing.
+//!
+//! Whatever can fail is done before anything changes. Then peers that are gone go, with their sessions and flows; the
+//! ones that stay keep theirs; and every live flow is judged again, so that what is now denied ends at once and what
+//! stays allowed loses no packet.
+
+use std::sync::Arc;
+
+use hashbrown::HashMap;
+use ipnetwork::IpNetwork;
+use serde::{Deserialize, Serialize};
+
+use super::world::{PeerKind, Plan, ReloadError, World};
+use super::{Engine, Now};
+use crate::policy::Judge;
+use crate::roster::{Model, NodeId};
+use crate::table::{Keep, PeerId};
+
+/// What a reload did.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct ReloadReport {
+    pub owners: usize,
+    /// Places of every kind.
+    pub nodes: usize,
+    pub peers_added: usize,
+    pub peers_removed: usize,
+    pub flows_kept: usize,
+    pub flows_cut: usize,
+}
+
+impl Engine {
+    /// Puts a model in force.
+    ///
+    /// # Errors
+    /// When this node can't serve it; what was in force stays in force.
+    pub fn reload(&mut self, model: Arc<Model>, now: Now) -> Result<ReloadReport, ReloadError> {
+        let plan = Plan::new(&model, &self.config.node, self.own_key)?;
+        let judge = Judge::new(Arc::clone(&model));
+        let mut report =
+            ReloadReport { owners: model.owners.len(), nodes: model.nodes.len(), ..ReloadReport::default() };
+        self.remove_peers(&plan, &mut report);
+        let before = self.tunnels.ids().count();
+        let mut roles = HashMap::with_capacity(plan.roles.len());
+        let mut slots: HashMap<NodeId, PeerId> = HashMap::with_capacity(plan.roles.len());
+        for role in &plan.roles {
+            let keepalive = matches!(&role.kind, PeerKind::Gateway { endpoints } if !endpoints.is_empty());
+            if let Some(peer) = self.tunnels.upsert_peer(role.key, keepalive, now.instant) {
+                slots.insert(role.node, peer);
+                roles.insert(peer, role.clone());
+            }
+        }
+        report.peers_added = self.tunnels.ids().count() - before;
+        let routes = plan.routes(&model, &slots);
+        let old = self.world.replace(World::new(model, judge, plan.me, routes, roles, now.instant));
+        self.ask_for_changed_endpoints(old.as_ref(), now);
+        self.judge_flows_again(&mut report, now);
+        Ok(report)
+    }
+
+    fn remove_peers(&mut self, plan: &Plan, report: &mut ReloadReport) {
+        let keys: HashMap<_, _> = plan.roles.iter().map(|role| (role.key, ())).collect();
+        for peer in self.tunnels.ids().collect::<Vec<_>>() {
+            let stays = self.tunnels.stats(peer).is_some_and(|stats| keys.contains_key(&stats.key));
+            if !stays {
+                self.tunnels.remove_peer(peer);
+                report.flows_cut += self.flows.remove_peer(peer);
+                self.mtus.remove(&peer);
+                self.timers.forget(peer);
+                report.peers_removed += 1;
+            }
+        }
+    }
+
+    /// Gateways that are new, or that the rosters put somewhere else, are looked for.
+    fn ask_for_changed_endpoints(&mut self, old: Option<&World>, now: Now) {
+        let Some(world) = &self.world else { return };
+        let changed: Vec<_> = world
+            .roles
+            .iter()
+            .filter(|(peer, role)| {
+                let before = old.and_then(|old| old.roles.get(*peer));
+                before.is_none_or(|before| before.kind != role.kind || before.key != role.key)
+            })
+            .map(|(&peer, _)| peer)
+            .collect();
+        for peer in changed {
+            self.timers.forget(peer);
+            self.ask_for_addresses(peer, now.instant);
+        }
+    }
+
+    fn judge_flows_again(&mut self, report: &mut ReloadReport, now: Now) {
+        let Some(world) = &self.world else { return };
+        let before = self.flows.len();
+        self.flows.retain(now.instant, |flow| {
+            let (src, dst) = (flow.tuple.src, flow.tuple.dst);
+            let (Some(from), Some(to)) = (world.routes.lookup(src), world.routes.lookup(dst)) else {
+                return Keep::Cut;
+            };
+            let question = world.judge.question_of(&flow.tuple);
+            let (source, destination) = (question.from.place, question.to.place);
+            let served = (!world.is_gateway(from) || world.serves(destination))
+                && (!world.is_gateway(to) || world.serves(source));
+            if from != to && served && world.judge.judge(&question).is_allowed() {
+                Keep::Keep { from, to }
+            } else {
+                Keep::Cut
+            }
+        });
+        report.flows_kept = self.flows.len();
+        report.flows_cut += before - self.flows.len();
+    }
+
+    /// What the TUN device is given: this gateway's own addresses.
+    #[must_use]
+    pub fn addresses(&self) -> Vec<IpNetwork> {
+        self.world.as_ref().map(World::addresses).unwrap_or_default()
+    }
+
+    /// What is routed into the TUN device.
+    #[must_use]
+    pub fn routes(&self) -> Vec<IpNetwork> {
+        self.world.as_ref().map(World::kernel_routes).unwrap_or_default()
+    }
+}

@@ -1,0 +1,104 @@
+//! What happens because time passed: tunnels' timers, flows that end, names resolved again, paths measured again.
+
+use std::net::{IpAddr, SocketAddr};
+use std::time::{Duration, Instant};
+
+use hashbrown::HashMap;
+
+use super::world::PeerKind;
+use super::{Engine, Event, Now, Outbox};
+use crate::table::PeerId;
+use crate::tunnel::SEAL_OVERHEAD;
+
+/// How often one peer's names are resolved again while it does not answer.
+const RESOLVE_EVERY: Duration = Duration::from_secs(15);
+/// How often the paths of connected peers are measured again: a path's MTU is learned by what did not fit.
+const MTU_EVERY: Duration = Duration::from_secs(30);
+/// IPv6's smallest MTU (RFC 8200, section 5): a path that carries less of a sealed packet fragments it outside.
+const MTU_MIN: u16 = 1_280;
+
+/// When things were last asked for.
+#[derive(Debug)]
+pub(super) struct Timers {
+    mtus: Instant,
+    resolved: HashMap<PeerId, Instant>,
+}
+
+impl Timers {
+    pub(super) fn new(now: Instant) -> Self {
+        Self { mtus: now + MTU_EVERY, resolved: HashMap::new() }
+    }
+
+    pub(super) fn forget(&mut self, peer: PeerId) {
+        self.resolved.remove(&peer);
+    }
+}
+
+impl Engine {
+    /// When [`Engine::handle_timeout`] wants to be called, and why.
+    #[must_use]
+    pub fn poll_timeout(&self) -> Option<(Instant, &'static str)> {
+        let mtus = (!self.mtus.is_empty()).then_some((self.timers.mtus, "path MTU"));
+        let tunnels = self.tunnels.poll_timeout().map(|at| (at, "tunnel"));
+        let flows = self.flows.next_expiry().map(|at| (at, "flow"));
+        [tunnels, flows, mtus].into_iter().flatten().min_by_key(|&(at, _)| at)
+    }
+
+    /// Does what is due.
+    pub fn handle_timeout(&mut self, now: Now, out: &mut Outbox) {
+        self.flows.expire(now.instant);
+        if self.timers.mtus <= now.instant {
+            self.timers.mtus = now.instant + MTU_EVERY;
+            for peer in self.mtus.keys().copied().collect::<Vec<_>>() {
+                self.ask_for_mtu(peer);
+            }
+        }
+        self.settle(now.instant, out);
+    }
+
+    /// Names turned into addresses, in the order in which to try them.
+    pub fn handle_resolved(&mut self, peer: PeerId, addresses: Vec<SocketAddr>, now: Now) {
+        self.tunnels.set_candidates(peer, addresses, now.instant);
+        self.ask_for_mtu(peer);
+    }
+
+    /// The path to the peer carries IP packets of `mtu` bytes.
+    pub fn handle_path_mtu(&mut self, peer: PeerId, mtu: u16) {
+        let Some(endpoint) = self.tunnels.endpoint(peer) else { return };
+        let headers = match endpoint.address.ip() {
+            IpAddr::V4(_) => 20 + 8,
+            IpAddr::V6(_) => 40 + 8,
+        };
+        let inside = mtu.saturating_sub(headers + SEAL_OVERHEAD as u16);
+        self.mtus.insert(peer, inside.clamp(MTU_MIN - 80, self.config.mtu));
+    }
+
+    /// The wall clock jumped.
+    pub fn handle_clock_step(&mut self, _now: Now) {
+        self.tunnels.handle_clock_step();
+    }
+
+    pub(super) fn ask_for_addresses(&mut self, peer: PeerId, now: Instant) {
+        let due = self
+            .timers
+            .resolved
+            .get(&peer)
+            .is_none_or(|&at| now.saturating_duration_since(at) >= RESOLVE_EVERY);
+        let Some(world) = &self.world else { return };
+        if let Some(role) = world.roles.get(&peer)
+            && let PeerKind::Gateway { endpoints } = &role.kind
+            && !endpoints.is_empty()
+            && due
+        {
+            let endpoints = endpoints.clone();
+            self.timers.resolved.insert(peer, now);
+            self.push_event(Event::Resolve { peer, endpoints });
+        }
+    }
+
+    pub(super) fn ask_for_mtu(&mut self, peer: PeerId) {
+        if let Some(endpoint) = self.tunnels.endpoint(peer) {
+            self.push_event(Event::PathMtu { peer, endpoint: endpoint.address });
+        }
+    }
+}

@@ -1,0 +1,232 @@
+//! What the accepted rosters make of this gateway: who its peers are, where every address is, and who judges.
+//!
+//! A world is made whole before anything of it is in force, and replaces the old one at once.
+
+use std::net::IpAddr;
+use std::ops::Range;
+use std::sync::Arc;
+use std::time::Instant;
+
+use hashbrown::HashMap;
+use ipnetwork::IpNetwork;
+
+use super::report::RuleRow;
+use crate::base::{NodePath, PublicKey};
+use crate::packet::{Packet, TokenBucket};
+use crate::policy::{Judge, Place, RuleId, Traffic};
+use crate::roster::model::NodeKind;
+use crate::roster::{Endpoint, Model, NodeId};
+use crate::table::{PeerId, Routes, Via};
+
+/// Lines about first packets in the log, a second and at once.
+const LOGS_PER_SECOND: u32 = 10;
+const LOGS_BURST: u32 = 50;
+
+/// Why rosters can't be put in force on this node.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum ReloadError {
+    #[error("no accepted roster lists the node {0}; list it, or correct `node` in the configuration")]
+    NotListed(NodePath),
+    #[error("{node} has the key {listed} in the roster, but the private key here belongs to {own}")]
+    OtherKey { node: NodePath, listed: PublicKey, own: PublicKey },
+    #[error("{0} is not a gateway; `run` serves gateways")]
+    NotAGateway(NodePath),
+    #[error("{0} peers are more than the 65,536 that one gateway has room for")]
+    TooManyPeers(usize),
+}
+
+/// What a peer is to this gateway.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct PeerRole {
+    pub(super) node: NodeId,
+    pub(super) key: PublicKey,
+    pub(super) kind: PeerKind,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum PeerKind {
+    /// A station of this room.
+    Station,
+    /// A gateway, of another room or of this one.
+    Gateway { endpoints: Vec<Endpoint> },
+}
+
+/// Everything that follows from the rosters.
+#[derive(Debug)]
+pub(super) struct World {
+    pub(super) model: Arc<Model>,
+    pub(super) judge: Judge,
+    pub(super) me: NodeId,
+    /// The nodes of the room that is served here.
+    room: Range<u32>,
+    pub(super) routes: Routes,
+    pub(super) roles: HashMap<PeerId, PeerRole>,
+    /// First packets that each rule matched.
+    matches: Vec<u64>,
+    /// For lines in the log: what a remote can cause is bounded.
+    log: TokenBucket,
+}
+
+/// The rosters as seen from this node, before its peers have slots.
+#[derive(Debug)]
+pub(super) struct Plan {
+    pub(super) me: NodeId,
+    room: NodeId,
+    pub(super) roles: Vec<PeerRole>,
+}
+
+impl Plan {
+    /// Reads the model from the place of `node`.
+    pub(super) fn new(model: &Model, node: &NodePath, own: PublicKey) -> Result<Self, ReloadError> {
+        let me = model.find(node).ok_or_else(|| ReloadError::NotListed(node.clone()))?;
+        let NodeKind::Gateway { key, .. } = &model.node(me).kind else {
+            return Err(ReloadError::NotAGateway(node.clone()));
+        };
+        if *key != own {
+            return Err(ReloadError::OtherKey { node: node.clone(), listed: *key, own });
+        }
+        let room = model.room_of(me).ok_or_else(|| ReloadError::NotAGateway(node.clone()))?;
+        let range = model.range(room);
+        let mut roles = Vec::new();
+        for (id, node) in model.iter().filter(|(id, _)| *id != me) {
+            let (key, kind) = match &node.kind {
+                NodeKind::Station { key } if range.contains(&id.0) => (*key, PeerKind::Station),
+                NodeKind::Gateway { key, endpoints } => {
+                    (*key, PeerKind::Gateway { endpoints: endpoints.clone() })
+                }
+                _ => continue,
+            };
+            roles.push(PeerRole { node: id, key, kind });
+        }
+        if roles.len() > 1 << 16 {
+            return Err(ReloadError::TooManyPeers(roles.len()));
+        }
+        Ok(Self { me, room, roles })
+    }
+
+    /// Where every address is, now that peers have slots.
+    pub(super) fn routes(&self, model: &Model, slots: &HashMap<NodeId, PeerId>) -> Routes {
+        let mut routes = Routes::default();
+        routes.insert_default(Via::Kernel);
+        for (_, prefix) in model.prefixes() {
+            routes.insert_unreachable(prefix);
+        }
+        for (id, node) in model.iter() {
+            let Some(via) = self.via(model, id, slots) else { continue };
+            for address in node.addresses() {
+                routes.insert(IpNetwork::from(address), via);
+            }
+        }
+        routes
+    }
+
+    /// What carries packets to a node: its own tunnel, its station's, its room's gateway's, or the kernel.
+    fn via(&self, model: &Model, id: NodeId, slots: &HashMap<NodeId, PeerId>) -> Option<Via> {
+        let room = model.room_of(id)?;
+        let host = model.ancestors(id).find(|&id| model.node(id).parent == Some(room))?;
+        if host == self.me {
+            return Some(Via::Kernel);
+        }
+        if room == self.room {
+            return match model.node(host).kind {
+                NodeKind::LanStation => Some(Via::Kernel),
+                _ => slots.get(&host).copied().map(Via::Peer),
+            };
+        }
+        model.gateways_of(room).find_map(|gateway| slots.get(&gateway).copied()).map(Via::Peer)
+    }
+}
+
+impl World {
+    pub(super) fn new(
+        model: Arc<Model>,
+        judge: Judge,
+        me: NodeId,
+        routes: Routes,
+        roles: HashMap<PeerId, PeerRole>,
+        now: Instant,
+    ) -> Self {
+        let room = model.room_of(me).map_or(0..0, |room| model.range(room));
+        let matches = vec![0; judge.rule_count()];
+        Self {
+            model,
+            judge,
+            me,
+            room,
+            routes,
+            roles,
+            matches,
+            log: TokenBucket::new(LOGS_PER_SECOND, LOGS_BURST, now),
+        }
+    }
+
+    /// Whether the place is in the room that is served here.
+    pub(super) fn serves(&self, place: Place) -> bool {
+        matches!(place, Place::Node(id) if self.room.contains(&id.0))
+    }
+
+    pub(super) fn count_rule(&mut self, rule: RuleId) {
+        if let Some(matches) = self.matches.get_mut(rule.0 as usize) {
+            *matches += 1;
+        }
+    }
+
+    /// Logs the first packet of a flow that a rule with `log = true` matched.
+    pub(super) fn log_first(&mut self, packet: &Packet, allowed: bool, now: Instant) {
+        if self.log.take(now) {
+            let (from, to) = (self.name_of(packet.src), self.name_of(packet.dst));
+            let verdict = if allowed { "allow" } else { "deny" };
+            tracing::info!(from, to, service = %Traffic::of(packet), verdict, "first packet");
+        }
+    }
+
+    /// Rules that matched something, by file and line.
+    pub(super) fn rule_rows(&self) -> Vec<RuleRow> {
+        let mut rows: Vec<_> = (0..)
+            .map(RuleId)
+            .zip(&self.matches)
+            .filter(|&(_, &matches)| matches > 0)
+            .filter_map(|(id, &matches)| {
+                let rule = self.judge.rule(id)?;
+                Some(RuleRow {
+                    file: rule.file.to_string(),
+                    line: rule.line.0,
+                    border: rule.border,
+                    direction: rule.direction.to_string(),
+                    rule: rule.text,
+                    stage: rule.stage,
+                    matches,
+                })
+            })
+            .collect();
+        rows.sort_by(|a, b| (&a.file, a.line).cmp(&(&b.file, b.line)));
+        rows
+    }
+
+    /// What the TUN device is given: this gateway's own addresses.
+    pub(super) fn addresses(&self) -> Vec<IpNetwork> {
+        self.model.node(self.me).addresses().map(IpNetwork::from).collect()
+    }
+
+    /// What is routed into the TUN device: every accepted owner's prefixes; and where hosts of the room are on the
+    /// LAN, which may have the room's prefix as its own, each node of the room that is not.
+    pub(super) fn kernel_routes(&self) -> Vec<IpNetwork> {
+        let mut routes: Vec<_> = self.model.prefixes().map(|(_, prefix)| prefix).collect();
+        let Some(room) = self.model.room_of(self.me) else { return routes };
+        let inside = || self.model.range(room).map(|id| self.model.node(NodeId(id)));
+        if inside().any(|node| node.kind == NodeKind::LanStation) {
+            let tunnelled = |address: &IpAddr| matches!(self.routes.lookup(*address), Some(Via::Peer(_)));
+            routes.extend(inside().flat_map(|node| node.addresses()).filter(tunnelled).map(IpNetwork::from));
+        }
+        routes
+    }
+
+    pub(super) fn is_gateway(&self, via: Via) -> bool {
+        match via {
+            Via::Peer(peer) => {
+                self.roles.get(&peer).is_some_and(|role| matches!(role.kind, PeerKind::Gateway { .. }))
+            }
+            Via::Kernel => false,
+        }
+    }
+}

@@ -1,1 +1,0 @@
-//! Bytes to a checked roster.

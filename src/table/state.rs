@@ -1,0 +1,117 @@
+//! How far a flow has come, and how long it may be silent: TCP's handshake and end (RFC 9293), and for the rest
+//! whether anybody answered.
+
+use serde::{Deserialize, Serialize};
+
+use super::flow::Direction;
+use crate::packet::{Packet, Ports, TcpFlags, Transport};
+
+/// The state of a flow. The order is that of worth: when room is needed, the first go first.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[repr(u8)]
+pub enum State {
+    /// Nobody has answered.
+    New,
+    /// TCP: ended on both sides, or reset.
+    Closed,
+    /// TCP: one side has ended.
+    Closing,
+    /// Answered; a protocol without connections.
+    Answered,
+    /// TCP: both sides have spoken.
+    Established,
+}
+
+impl State {
+    /// Every state, in the order of worth.
+    pub(super) const ALL: [Self; 5] =
+        [Self::New, Self::Closed, Self::Closing, Self::Answered, Self::Established];
+
+    /// Seconds of silence after which the flow ends. TCP: RFC 5382, REQ-5 (2 h 4 min at least); UDP: RFC 4787, REQ-5
+    /// (2 min at least); ICMP: RFC 5508, REQ-2 (60 s at most are needed between query and answer).
+    #[must_use]
+    pub fn timeout(self) -> u32 {
+        match self {
+            Self::New => 60,
+            Self::Closed => 10,
+            Self::Closing => 240,
+            Self::Answered => 180,
+            Self::Established => 7_440,
+        }
+    }
+
+    /// The name in `flows`.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::New => "new",
+            Self::Closed => "closed",
+            Self::Closing => "closing",
+            Self::Answered => "answered",
+            Self::Established => "established",
+        }
+    }
+}
+
+/// What was seen of a flow, beyond its state.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Seen {
+    /// The side that answers has sent something.
+    replied: bool,
+    /// FIN seen: forward, reply.
+    fin: [bool; 2],
+}
+
+impl Seen {
+    /// The state after one more packet.
+    pub(super) fn advance(&mut self, state: State, packet: &Packet, direction: Direction) -> State {
+        match &packet.transport {
+            Transport::Tcp(tcp) => self.advance_tcp(state, tcp.flags, direction),
+            // A later fragment says nothing of how the conversation goes.
+            Transport::Opaque if packet.fragment.is_some() => state,
+            // Every request starts anew: an echo is over when it is answered.
+            Transport::IcmpEcho { .. } => State::New,
+            _ if direction == Direction::Reply => State::Answered,
+            _ => state,
+        }
+    }
+
+    fn advance_tcp(&mut self, state: State, flags: TcpFlags, direction: Direction) -> State {
+        if flags.has(TcpFlags::RST) || state == State::Closed {
+            return State::Closed;
+        }
+        if flags.has(TcpFlags::FIN) {
+            self.fin[direction as usize] = true;
+        }
+        match self.fin {
+            [true, true] => return State::Closed,
+            [true, false] | [false, true] if state != State::New || self.replied => return State::Closing,
+            _ => {}
+        }
+        match direction {
+            Direction::Reply => {
+                self.replied = true;
+                state
+            }
+            // The third packet of the handshake, or of a connection that was picked up in its middle.
+            Direction::Forward if self.replied && !flags.has(TcpFlags::SYN) => State::Established,
+            Direction::Forward => state,
+        }
+    }
+}
+
+/// Whether a packet that belongs to no flow can begin one: answers can't.
+pub(super) fn may_begin(transport: &Transport, ports: Ports) -> bool {
+    match transport {
+        Transport::Tcp(tcp) => !tcp.flags.has(TcpFlags::RST),
+        Transport::IcmpError { .. } => false,
+        _ => !matches!(ports, Ports::Echo { request: false, .. }),
+    }
+}
+
+/// Whether a packet of a flow that is over begins it anew: a port used again.
+pub(super) fn reopens(state: State, transport: &Transport) -> bool {
+    matches!(transport, Transport::Tcp(tcp) if tcp.flags.opens())
+        && matches!(state, State::Closed | State::Closing)
+}

@@ -1,0 +1,127 @@
+//! The door that handshake messages come through, before any state is touched or any point multiplied.
+//!
+//! In order: a MAC that only who knows our public key can make; when many come, a cookie that proves the source
+//! address (WireGuard paper, section 5.3); then at most so many a second from one site, and so many in all. Data
+//! packets never come here: a flood of handshakes costs those who have a session nothing but the MACs.
+
+use std::net::IpAddr;
+use std::time::{Duration, Instant};
+
+use boringtun::noise::errors::WireGuardError;
+use boringtun::noise::rate_limiter::RateLimiter;
+use boringtun::noise::{Packet, TunnResult};
+use hashbrown::HashMap;
+
+use super::peer::Identity;
+use super::site;
+use crate::base::DropReason;
+
+/// Handshake messages a second without asking for a cookie.
+const UNASKED_PER_SECOND: u64 = 50;
+/// Handshakes a second that are worked on at all, cookie or not. Each costs about three multiplications of a point.
+const WORKED_PER_SECOND: u32 = 500;
+/// Handshakes a second from one site that are worked on while cookies are asked for.
+const PER_SITE_PER_SECOND: u8 = 20;
+/// Sites remembered within a second; when there are more, the unknown ones wait for the next second.
+const SITES_MAX: usize = 4096;
+/// Cookie replies a second.
+const COOKIES_PER_SECOND: u32 = 5_000;
+
+/// Counts of the running second.
+pub(super) struct Door {
+    limiter: RateLimiter,
+    second: Instant,
+    admitted: u32,
+    cookies: u32,
+    per_site: HashMap<IpAddr, u8>,
+}
+
+impl std::fmt::Debug for Door {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Door").field("admitted", &self.admitted).finish_non_exhaustive()
+    }
+}
+
+pub(super) enum Refusal {
+    /// A cookie reply of this length is in the buffer.
+    Cookie(usize),
+    Drop(DropReason),
+}
+
+impl Door {
+    pub(super) fn new(identity: &Identity, now: Instant) -> Self {
+        Self {
+            limiter: RateLimiter::new(&identity.public, UNASKED_PER_SECOND),
+            second: now,
+            admitted: 0,
+            cookies: 0,
+            per_site: HashMap::new(),
+        }
+    }
+
+    /// Lets a message pass whose MACs are good.
+    pub(super) fn admit<'p>(
+        &mut self,
+        source: IpAddr,
+        datagram: &'p [u8],
+        buffer: &mut [u8],
+        now: Instant,
+    ) -> Result<Packet<'p>, Refusal> {
+        self.turn(now);
+        let packet = match self.limiter.verify_packet(Some(source), datagram, buffer) {
+            Ok(packet) => packet,
+            Err(TunnResult::WriteToNetwork(cookie)) => {
+                let len = cookie.len();
+                self.cookies += 1;
+                let spent = self.cookies > COOKIES_PER_SECOND;
+                return Err(if spent {
+                    Refusal::Drop(DropReason::HandshakeLimited)
+                } else {
+                    Refusal::Cookie(len)
+                });
+            }
+            Err(TunnResult::Err(WireGuardError::InvalidMac)) => {
+                return Err(Refusal::Drop(DropReason::BadMac));
+            }
+            Err(_) => return Err(Refusal::Drop(DropReason::NotWireguard)),
+        };
+        Ok(packet)
+    }
+
+    fn turn(&mut self, now: Instant) {
+        if now.saturating_duration_since(self.second) >= Duration::from_secs(1) {
+            self.second = now;
+            self.admitted = 0;
+            self.cookies = 0;
+            self.per_site.clear();
+            self.limiter.reset_count();
+        }
+    }
+
+    /// Whether an initiation from `source` may be worked on: the one message that costs points before it is known to
+    /// be from a peer.
+    pub(super) fn spend(&mut self, source: IpAddr) -> bool {
+        let site = site(source);
+        if self.admitted >= WORKED_PER_SECOND {
+            return false;
+        }
+        // The first ones of a second pass wherever they are from: a room may be behind one address.
+        if u64::from(self.admitted) >= UNASKED_PER_SECOND {
+            let known = self.per_site.len();
+            match self.per_site.entry(site) {
+                hashbrown::hash_map::Entry::Occupied(mut seen) => {
+                    if *seen.get() >= PER_SITE_PER_SECOND {
+                        return false;
+                    }
+                    *seen.get_mut() += 1;
+                }
+                hashbrown::hash_map::Entry::Vacant(_) if known >= SITES_MAX => return false,
+                hashbrown::hash_map::Entry::Vacant(slot) => {
+                    slot.insert(1);
+                }
+            }
+        }
+        self.admitted += 1;
+        true
+    }
+}

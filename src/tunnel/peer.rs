@@ -1,0 +1,337 @@
+//! One peer: its key, where it is, its state machine and when to look at it again.
+//!
+//! boringtun's timers move only when they are polled, so a peer is polled every second while it is busy and before
+//! its first packet after a pause. With a session and nothing to say it is polled now and then, so that the session's
+//! keys go when they are old; without one, never.
+
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use boringtun::noise::errors::WireGuardError;
+use boringtun::noise::rate_limiter::RateLimiter;
+use boringtun::noise::{Tunn, TunnResult};
+use boringtun::x25519;
+use serde::{Deserialize, Serialize};
+
+use super::{BUSY_TICK, is_initiation, new_tunn};
+use crate::base::{PrivateKey, PublicKey};
+
+/// How often a gateway says that it is there, in seconds: under the 30 of the shortest NAT mappings seen.
+pub(super) const KEEPALIVE_SECONDS: u16 = 25;
+/// A peer is busy for so long after its last packet: longer than every timer of WireGuard's that a packet starts
+/// (KEEPALIVE_TIMEOUT + REKEY_TIMEOUT is 15 s).
+const BUSY_FOR: Duration = Duration::from_secs(20);
+/// How often a peer with a session and nothing to say is looked at.
+const IDLE_TICK: Duration = Duration::from_secs(30);
+/// A keepalive peer that does not answer is tried again this often.
+const RETRY_TICK: Duration = Duration::from_secs(5);
+/// Addresses tried for one peer.
+const CANDIDATES_MAX: usize = 16;
+
+/// This gateway, as its peers' handshakes need it.
+pub(super) struct Identity {
+    pub(super) private: x25519::StaticSecret,
+    pub(super) public: x25519::PublicKey,
+    /// boringtun checks a handshake's MAC a second time; the limits were at the door.
+    pub(super) unlimited: Arc<RateLimiter>,
+}
+
+impl Identity {
+    pub(super) fn new(private: &PrivateKey) -> Self {
+        let private = x25519::StaticSecret::from(*private.as_bytes());
+        let public = x25519::PublicKey::from(&private);
+        Self { unlimited: Arc::new(RateLimiter::new(&public, u64::MAX)), private, public }
+    }
+}
+
+impl std::fmt::Debug for Identity {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Identity(…)")
+    }
+}
+
+/// A peer's address and our own that it talks to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Endpoint {
+    pub address: SocketAddr,
+    /// The address of ours to send from; `None`: the system chooses.
+    pub local: Option<IpAddr>,
+}
+
+/// What is told of a peer.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct PeerStats {
+    pub key: PublicKey,
+    pub endpoint: Option<SocketAddr>,
+    /// Seconds since the session in use was made.
+    pub handshake_age: Option<u64>,
+    pub rx_bytes: u64,
+    pub tx_bytes: u64,
+    pub rx_packets: u64,
+    pub tx_packets: u64,
+}
+
+/// What a peer's timers ask for.
+pub(super) struct Tick {
+    pub(super) send: Option<(Endpoint, usize)>,
+    pub(super) unreachable: bool,
+}
+
+pub(super) struct Peer {
+    pub(super) key: PublicKey,
+    /// The slot's 24-bit index.
+    index: u32,
+    /// Made by the first handshake, either way.
+    tunn: Option<Box<Tunn>>,
+    place: Place,
+    /// A gateway that is to be kept reached.
+    pub(super) keepalive: bool,
+    /// The state machine sampled a wall clock that has jumped since.
+    clock_stepped: bool,
+    /// Packets that boringtun holds until there is a session.
+    pub(super) waiting: u8,
+    /// When it is in the queue of wake-ups.
+    pub(super) wake: Option<Instant>,
+    polled: Instant,
+    session: SessionState,
+    counts: Counts,
+}
+
+/// Where a peer is.
+#[derive(Debug, Default)]
+struct Place {
+    /// Where it was last heard from, or where it is tried.
+    current: Option<Endpoint>,
+    /// From the roster's endpoints, by name or number.
+    candidates: Vec<SocketAddr>,
+    next: usize,
+}
+
+/// What is known of a peer's session without asking boringtun.
+#[derive(Debug)]
+struct SessionState {
+    connected: bool,
+    /// An initiation is out and not answered.
+    initiated: Option<Instant>,
+    active: Option<Instant>,
+}
+
+#[derive(Debug, Default)]
+struct Counts {
+    rx_bytes: u64,
+    tx_bytes: u64,
+    rx_packets: u64,
+    tx_packets: u64,
+}
+
+impl std::fmt::Debug for Peer {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Peer")
+            .field("key", &self.key)
+            .field("place", &self.place)
+            .field("session", &self.session)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Peer {
+    pub(super) fn new(key: PublicKey, index: u32, keepalive: bool, now: Instant) -> Self {
+        Self {
+            key,
+            index,
+            tunn: None,
+            place: Place::default(),
+            keepalive,
+            clock_stepped: false,
+            waiting: 0,
+            wake: None,
+            polled: now,
+            session: SessionState { connected: false, initiated: None, active: None },
+            counts: Counts::default(),
+        }
+    }
+
+    pub(super) fn endpoint(&self) -> Option<Endpoint> {
+        self.place.current
+    }
+
+    pub(super) fn is_connected(&self) -> bool {
+        self.session.connected
+    }
+
+    pub(super) fn may_flush(&self) -> bool {
+        self.waiting > 0 && self.session.connected
+    }
+
+    pub(super) fn set_candidates(&mut self, mut addresses: Vec<SocketAddr>) {
+        addresses.truncate(CANDIDATES_MAX);
+        self.place.candidates = addresses;
+        self.place.next = 0;
+        if !self.session.connected {
+            self.try_next();
+        }
+    }
+
+    /// Takes the next candidate, if there is one.
+    fn try_next(&mut self) {
+        let place = &mut self.place;
+        if let Some(&address) = place.candidates.get(place.next % place.candidates.len().max(1)) {
+            place.next = place.next.wrapping_add(1);
+            place.current = Some(Endpoint { address, local: None });
+        }
+    }
+
+    /// The state machine, made now if it was not.
+    pub(super) fn tunn(&mut self, identity: &Identity, now: Instant) -> &mut Tunn {
+        if self.tunn.is_none() {
+            self.polled = now;
+        }
+        self.tunn.get_or_insert_with(|| new_tunn(identity, &self.key, self.keepalive, self.index))
+    }
+
+    pub(super) fn tunn_if_made(&mut self) -> Option<&mut Tunn> {
+        self.tunn.as_deref_mut()
+    }
+
+    /// Whether the timers stood still for longer than they may while packets come and go.
+    pub(super) fn is_stale(&self, now: Instant) -> bool {
+        now.saturating_duration_since(self.polled) >= BUSY_TICK
+    }
+
+    /// Learns from boringtun whether there is a session.
+    fn look(&mut self, expired: bool) -> bool {
+        let connected = self.tunn.as_deref().is_some_and(|tunn| tunn.time_since_last_handshake().is_some());
+        self.session.connected = connected;
+        if expired {
+            self.session.initiated = None;
+            self.waiting = 0;
+        }
+        if connected {
+            self.session.initiated = None;
+        } else if self.clock_stepped {
+            self.clock_stepped = false;
+            self.tunn = None;
+            self.waiting = 0;
+        }
+        expired
+    }
+
+    /// An authenticated data packet or keepalive came. Whether the peer moved.
+    pub(super) fn handle_authenticated(&mut self, source: Endpoint, len: usize, now: Instant) -> bool {
+        self.counts.rx_packets += 1;
+        self.counts.rx_bytes += len as u64;
+        self.session.active = Some(now);
+        self.session.connected = true;
+        self.session.initiated = None;
+        self.move_to(source)
+    }
+
+    /// A handshake message was good, and answered with `answer` bytes. Whether the peer moved.
+    pub(super) fn handle_handshake(
+        &mut self,
+        source: Endpoint,
+        len: usize,
+        answer: usize,
+        now: Instant,
+    ) -> bool {
+        self.counts.rx_bytes += len as u64;
+        self.counts.tx_bytes += answer as u64;
+        self.session.active = Some(now);
+        self.look(false);
+        self.move_to(source)
+    }
+
+    fn move_to(&mut self, source: Endpoint) -> bool {
+        if self.place.current == Some(source) {
+            return false;
+        }
+        let moved = self.place.current.is_none_or(|old| old.address != source.address);
+        self.place.current = Some(source);
+        moved
+    }
+
+    pub(super) fn handle_sent(&mut self, len: usize, now: Instant) {
+        self.counts.tx_packets += 1;
+        self.counts.tx_bytes += len as u64;
+        self.session.active = Some(now);
+    }
+
+    pub(super) fn handle_initiation(&mut self, now: Instant) {
+        self.session.initiated.get_or_insert(now);
+    }
+
+    pub(super) fn handle_clock_step(&mut self) {
+        self.clock_stepped = self.tunn.is_some();
+        self.look(false);
+    }
+
+    /// Runs the timers; what they ask for is written into `buffer`.
+    pub(super) fn handle_timeout(&mut self, identity: &Identity, buffer: &mut [u8], now: Instant) -> Tick {
+        self.polled = now;
+        let mut tick = Tick { send: None, unreachable: false };
+        let mut len = 0;
+        if let Some(tunn) = self.tunn.as_deref_mut() {
+            let mut expired = false;
+            match tunn.update_timers(buffer) {
+                TunnResult::WriteToNetwork(bytes) => len = bytes.len(),
+                TunnResult::Err(WireGuardError::ConnectionExpired) => expired = true,
+                _ => {}
+            }
+            tick.unreachable = self.look(expired);
+        }
+        let unanswered = !self.session.connected && self.session.initiated.is_some();
+        if len == 0
+            && self.keepalive
+            && !self.session.connected
+            && !unanswered
+            && self.place.current.is_some()
+        {
+            if let TunnResult::WriteToNetwork(bytes) =
+                self.tunn(identity, now).format_handshake_initiation(buffer, false)
+            {
+                len = bytes.len();
+            }
+        }
+        if len > 0 {
+            if is_initiation(&buffer[..len]) {
+                if unanswered {
+                    // The last one was missed: somewhere else, and ask the names again.
+                    tick.unreachable = true;
+                    self.try_next();
+                }
+                self.handle_initiation(now);
+            }
+            self.counts.tx_bytes += len as u64;
+            tick.send = self.place.current.map(|to| (to, len));
+        }
+        tick
+    }
+
+    /// When to run the timers again.
+    pub(super) fn next_wake(&self, now: Instant) -> Option<Instant> {
+        let busy = self.session.active.is_some_and(|at| now.saturating_duration_since(at) < BUSY_FOR);
+        if self.session.initiated.is_some() || busy {
+            Some(now + BUSY_TICK)
+        } else if self.keepalive && (self.place.current.is_some() || self.session.connected) {
+            Some(now + RETRY_TICK)
+        } else if self.session.connected || self.clock_stepped {
+            Some(now + IDLE_TICK)
+        } else {
+            None
+        }
+    }
+
+    pub(super) fn stats(&self) -> PeerStats {
+        let age = self.tunn.as_deref().and_then(Tunn::time_since_last_handshake);
+        PeerStats {
+            key: self.key,
+            endpoint: self.place.current.map(|endpoint| endpoint.address),
+            handshake_age: age.map(|age| age.as_secs()),
+            rx_bytes: self.counts.rx_bytes,
+            tx_bytes: self.counts.tx_bytes,
+            rx_packets: self.counts.rx_packets,
+            tx_packets: self.counts.tx_packets,
+        }
+    }
+}
