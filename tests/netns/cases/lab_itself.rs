@@ -58,11 +58,14 @@ fn a_scan_shows_the_ports_that_the_middle_lets_pass_and_nothing_else() {
     let World { laptop, phone, standin, .. } = &World::new();
     let _echo = phone.echo();
     standin.namespace.nft(
-        "table inet standin { chain forward { type filter hook forward priority 0; policy drop;
-            ct state established,related accept
-            tcp dport { 22, 443 } accept
-            udp dport { 53, 5000 } accept
-        } }",
+        "table inet standin {
+            chain forward {
+                type filter hook forward priority 0; policy drop;
+                ct state established,related accept
+                tcp dport { 22, 443 } accept
+                udp dport { 53, 5000 } accept
+            }
+        }",
     );
     for to in phone.node.addresses() {
         assert_eq!(open_ports(&laptop.namespace, to, Scan::Tcp, "1-1024"), BTreeSet::from([22, 443]), "{to}");

@@ -1,3 +1,31 @@
-//! The cases of "how it is seen to work", one file each.
+//! The cases of "how it is seen to work", in the order of the gateway issue; first the lab itself.
 
 mod lab_itself;
+
+mod two_stations;
+
+mod explain_truth;
+
+mod two_owners;
+
+mod guest;
+
+mod revocation;
+
+mod reload;
+
+mod spoofing;
+
+mod roaming;
+
+mod lan_hosts;
+
+mod internet_egress;
+
+mod path_mtu;
+
+mod bad_datagrams;
+
+mod bad_rosters;
+
+mod thousand_stations;

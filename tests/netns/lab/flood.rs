@@ -44,15 +44,6 @@ impl Attacker {
         self.namespace.inside(|| sources.iter().map(bind).collect())
     }
 
-    /// Sends these datagrams once, from its own address.
-    pub fn send(&self, target: SocketAddr, datagrams: &[Vec<u8>]) {
-        let own = if target.is_ipv4() { IpAddr::V4(self.place.v4) } else { IpAddr::V6(self.place.v6) };
-        let socket = self.sockets(&[own]).remove(0);
-        for datagram in datagrams {
-            let _ = socket.send_to(datagram, target);
-        }
-    }
-
     /// Sends these datagrams over and over, each next one from the next source.
     pub fn flood(&self, sources: &[IpAddr], target: SocketAddr, datagrams: Vec<Vec<u8>>) -> Flood {
         let sockets = self.sockets(sources);

@@ -1,7 +1,7 @@
 //! vpmesh itself: a gateway on the underlay, run from its own folder.
 
 use std::fs;
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::PathBuf;
 use std::process::Command;
@@ -159,6 +159,12 @@ impl Gateway {
         self.daemon().signal(signal);
     }
 
+    /// Whether a verdict comes to be so within a few seconds.
+    pub fn wait_for_verdict(&self, from: &str, to: &str, service: &str, is_allowed: bool) {
+        let what = format!("{from} to {to} {service} is allowed: {is_allowed}");
+        wait_for(&what, LIMIT, || (self.explain(from, to, service).is_allowed == is_allowed).then_some(()));
+    }
+
     fn daemon(&self) -> &Process {
         self.daemon.as_ref().expect("the case has started the gateway")
     }
@@ -178,8 +184,13 @@ impl Gateway {
 
     /// `vpmesh TOOL … --config FILE`, whatever its exit code.
     pub fn tool(&self, arguments: &[&str]) -> Outcome {
+        self.tool_within(arguments, LIMIT)
+    }
+
+    /// The same with a deadline of one's own.
+    pub fn tool_within(&self, arguments: &[&str], limit: Duration) -> Outcome {
         let mut command = Command::new(VPMESH);
-        run(command.args(arguments).arg("--config").arg(self.config()), LIMIT)
+        run(command.args(arguments).arg("--config").arg(self.config()), limit)
     }
 
     fn json(&self, tool: &str) -> Value {
@@ -235,10 +246,5 @@ impl Gateway {
         let code = if explanation.is_allowed { 0 } else { 1 };
         assert!(outcome.code == Some(code), "explain ended with {:?}: {}", outcome.code, outcome.stdout);
         explanation
-    }
-
-    /// Waits until a host of the lab can ping the gateway's own host. Its policy has to allow that.
-    pub fn wait_until_reached_from(&self, namespace: &Namespace, to: IpAddr) {
-        super::ping::wait_until_reached(namespace, to, Duration::from_secs(15));
     }
 }

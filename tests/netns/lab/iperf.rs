@@ -38,6 +38,8 @@ pub struct Report {
     pub intervals: Vec<Interval>,
     /// iperf3's own word for what went wrong.
     pub error: Option<String>,
+    /// Datagrams that did not arrive; only of UDP.
+    pub lost: Option<u64>,
 }
 
 /// One interval of the sum of all streams.
@@ -79,7 +81,11 @@ impl Report {
                 retransmits: sum["retransmits"].as_u64().unwrap_or(0),
             }
         });
-        Self { intervals: intervals.collect(), error: json["error"].as_str().map(str::to_owned) }
+        Self {
+            intervals: intervals.collect(),
+            error: json["error"].as_str().map(str::to_owned),
+            lost: json["end"]["sum"]["lost_packets"].as_u64(),
+        }
     }
 
     pub fn bytes(&self) -> u64 {

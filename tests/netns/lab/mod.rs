@@ -26,6 +26,7 @@ pub mod owner;
 pub mod packet_socket;
 pub mod ping;
 pub mod process;
+pub mod random;
 pub mod reaper;
 pub mod sniffer;
 pub mod standin;
@@ -71,7 +72,8 @@ impl Lab {
         toolbox::check();
         reaper::start();
         let dir = reaper::scratch().join(LABS.fetch_add(1, Ordering::Relaxed).to_string());
-        std::fs::create_dir_all(&dir).expect("a temporary folder can be made");
+        wait::poll_until(command::LIMIT, || std::fs::create_dir_all(&dir).ok())
+            .expect("a folder can be made");
         Self { dir, _turn: turn }
     }
 
@@ -90,5 +92,7 @@ impl Lab {
 impl Drop for Lab {
     fn drop(&mut self) {
         let _ = std::fs::remove_dir_all(&self.dir);
+        // Gone with the last lab; refused while another stands.
+        let _ = std::fs::remove_dir(reaper::scratch());
     }
 }

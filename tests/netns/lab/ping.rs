@@ -34,7 +34,6 @@ pub struct Pinger {
 /// Which pings were answered.
 #[derive(Debug, Clone)]
 pub struct Beats {
-    pub sent: u64,
     pub answered: u64,
     /// The most beats missed one after the other.
     pub longest_gap: u64,
@@ -70,7 +69,7 @@ impl Pinger {
             longest_gap = longest_gap.max(beat.saturating_sub(before + 1));
             before = beat;
         }
-        Beats { sent, answered: answered.len() as u64, longest_gap }
+        Beats { answered: answered.len() as u64, longest_gap }
     }
 }
 

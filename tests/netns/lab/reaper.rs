@@ -85,6 +85,19 @@ fn sweep() {
             let _ = std::fs::remove_dir_all(entry.path());
         }
     }
+    remove_sockets(is_dead);
+}
+
+/// wireguard-go's sockets, which it leaves behind when it is killed.
+fn remove_sockets(is_ours: impl Fn(&str) -> bool) {
+    for entry in std::fs::read_dir("/var/run/wireguard").into_iter().flatten().flatten() {
+        let name = entry.file_name();
+        let owner =
+            name.to_str().and_then(|name| name.strip_prefix('w')?.split_once('-')).map(|(pid, _)| pid);
+        if owner.is_some_and(&is_ours) {
+            let _ = std::fs::remove_file(entry.path());
+        }
+    }
 }
 
 fn is_dead(pid: &str) -> bool {
@@ -122,6 +135,8 @@ fn take_down() {
     for name in namespaces {
         remove_namespace(&name);
     }
+    let me = std::process::id().to_string();
+    remove_sockets(|owner| owner == me);
     let _ = std::fs::remove_dir_all(scratch());
 }
 

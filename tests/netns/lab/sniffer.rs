@@ -61,8 +61,8 @@ impl Sniffer {
     }
 
     /// Whether such a packet came.
-    pub fn has(&self, mut is_it: impl FnMut(&Seen) -> bool) -> bool {
-        self.seen.lock().unwrap_or_else(PoisonError::into_inner).iter().any(|packet| is_it(packet))
+    pub fn has(&self, is_it: impl FnMut(&Seen) -> bool) -> bool {
+        self.seen.lock().unwrap_or_else(PoisonError::into_inner).iter().any(is_it)
     }
 
     pub fn clear(&self) {

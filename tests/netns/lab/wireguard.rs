@@ -56,6 +56,15 @@ impl WireGuard {
         self.wg(&line, "");
     }
 
+    /// Forgets all sessions, as a client that starts anew.
+    pub fn renew(&self, key: &PrivateKey) {
+        // Setting a key clears the sessions of all peers, but only when it is another one.
+        let other = PrivateKey::generate().expect("the system has random bytes");
+        for key in [&other, key] {
+            self.wg("private-key /dev/stdin", &key.to_base64());
+        }
+    }
+
     /// When the last handshake was, in seconds since 1970; `None` before the first.
     pub fn last_handshake(&self) -> Option<u64> {
         let output = self.namespace.must(&format!("wg show {} latest-handshakes", self.interface));

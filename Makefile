@@ -1,0 +1,32 @@
+# What a person runs; each target does its own set-up on a Debian machine, as root or with sudo.
+
+ROOT := $(filter 0,$(shell id -u))
+# Namespaces need root, cargo doesn't: cargo builds, and runs what it built through sudo.
+RUNNER := $(if $(ROOT),,--config "target.'cfg(unix)'.runner='sudo --preserve-env=PATH'")
+SUDO := $(if $(ROOT),,sudo --preserve-env=PATH)
+
+.PHONY: build deps test test-netns demo
+
+.DEFAULT_GOAL := build
+
+include benches/bench.mk
+
+bench bench-quick: deps
+
+build:
+	cargo build --release
+
+deps:
+	.ci/deps
+
+test: deps
+	cargo test -- --skip cases::
+	$(MAKE) --no-print-directory test-netns
+
+# The cases in network namespaces; CASE=revocation runs those whose names have that in them.
+test-netns: deps
+	cargo test --test netns $(RUNNER) $(CASE) -- --test-threads=2
+
+demo: deps
+	cargo build --release
+	$(SUDO) tests/netns/demo.sh target/release/vpmesh

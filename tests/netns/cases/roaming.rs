@@ -1,0 +1,127 @@
+//! Case 5: a station moves, a gateway restarts; nobody is told.
+//!
+//! ```text
+//!   laptop ──wg── (192.0.2.N, later 192.0.2.M) ──┐               ┌──wg── server
+//!                                                gw (vpmesh) ────┘
+//!                                                room attic, owner alice
+//! ```
+
+use std::time::Duration;
+
+use crate::lab::iperf::{Client, Report, Server};
+use crate::lab::ping::wait_until_reached;
+use crate::lab::{Gateway, Internet, Lab, Owner, Station, wait_for};
+
+const LIMIT: Duration = Duration::from_secs(10);
+const PORT: u16 = 5201;
+
+struct World {
+    laptop: Station,
+    server: Station,
+    gateway: Gateway,
+    internet: Internet,
+    lab: Lab,
+}
+
+impl World {
+    fn new() -> Self {
+        let lab = Lab::new();
+        let internet = Internet::new();
+        let alice = Owner::new(&lab, "alice", "10.88.0.0/16");
+        let laptop = alice.node("attic/laptop", "10.88.1.10");
+        let server = alice.node("attic/server", "10.88.1.11");
+        let mut gateway = Gateway::new(&lab, &internet, &alice, &alice.node("attic/gw", "10.88.1.1"));
+        let roster = alice.sign(&format!(
+            r#"
+            [[room]]
+            name = "attic"
+              [[room.gateway]]
+              name = "gw"
+              ipv4 = "10.88.1.1"
+              key  = "{gateway_key}"
+              endpoints = ["{endpoint}"]
+              [[room.station]]
+              name = "laptop"
+              ipv4 = "10.88.1.10"
+              key  = "{laptop_key}"
+              [[room.station]]
+              name = "server"
+              ipv4 = "10.88.1.11"
+              key  = "{server_key}"
+            "#,
+            gateway_key = gateway.node.public,
+            endpoint = gateway.endpoint(),
+            laptop_key = laptop.public,
+            server_key = server.public,
+        ));
+        gateway.take(&[&roster]);
+        gateway.start(&lab);
+        let uplink = gateway.uplink(&[&alice]);
+        let laptop = Station::join(&lab, &internet, &laptop, &uplink);
+        let server = Station::join(&lab, &internet, &server, &uplink);
+        wait_until_reached(&laptop.namespace, server.node.v4.into(), LIMIT);
+        Self { laptop, server, gateway, internet, lab }
+    }
+}
+
+fn assert_went_on(report: &Report) {
+    assert!(report.error.is_none(), "{report:?}");
+    let stalls = report.stalls();
+    assert!(stalls.len() <= 6, "it stood still for {} half seconds: {report:?}", stalls.len());
+    let last: u64 = report.intervals.iter().rev().take(4).map(|interval| interval.bytes).sum();
+    assert!(last > 1_000_000, "it did not come back: {report:?}");
+}
+
+#[test]
+fn a_transfer_goes_on_while_its_station_moves() {
+    let mut world = World::new();
+    let _server = Server::start(&world.lab, &world.server.namespace, PORT);
+    // Once as the sender of the bulk, once as its receiver.
+    for options in ["-t 8 -b 20M", "-t 8 -b 20M -R"] {
+        let receiver = |world: &World| {
+            if options.ends_with("-R") {
+                world.laptop.received_bytes()
+            } else {
+                world.server.received_bytes()
+            }
+        };
+        let to = world.server.node.v4.into();
+        let client = Client::start(&world.lab, &world.laptop.namespace, to, PORT, options);
+        let before = receiver(&world);
+        let runs = || (receiver(&world) > before + 3_000_000).then_some(());
+        wait_for("the transfer runs", LIMIT, runs);
+        let place = world.laptop.place.v4;
+        world.laptop.roam(&world.internet);
+        assert_ne!(world.laptop.place.v4, place);
+        let moved = receiver(&world);
+        let runs = || (receiver(&world) > moved + 1_000_000).then_some(());
+        wait_for("the transfer runs again", LIMIT, runs);
+        assert_went_on(&client.report(Duration::from_secs(25)));
+        let peers = world.gateway.peers().to_string();
+        let place = world.laptop.place.v4.to_string();
+        assert!(peers.contains(&place), "the gateway knows the new place {place}: {peers}");
+    }
+}
+
+#[test]
+fn stations_come_back_by_themselves_when_the_gateway_was_killed() {
+    let mut world = World::new();
+    world.gateway.kill();
+    assert!(!world.laptop.reaches(world.server.node.v4));
+    world.gateway.start(&world.lab);
+    // A stock client asks for a new session when nothing was answered for fifteen seconds.
+    for to in world.server.node.addresses() {
+        wait_until_reached(&world.laptop.namespace, to, Duration::from_secs(40));
+    }
+}
+
+#[test]
+fn stations_come_back_by_themselves_when_the_gateway_was_restarted() {
+    let mut world = World::new();
+    world.gateway.stop();
+    assert!(!world.laptop.reaches(world.server.node.v4));
+    world.gateway.start(&world.lab);
+    for to in world.server.node.addresses() {
+        wait_until_reached(&world.laptop.namespace, to, Duration::from_secs(40));
+    }
+}
