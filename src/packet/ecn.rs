@@ -1,6 +1,6 @@
 //! Explicit congestion notification (RFC 3168), across a tunnel (RFC 6040).
 
-use super::hop_limit::update_v4_checksum;
+use super::checksum::{update_v4, word};
 
 /// The two low bits of the traffic class.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -30,9 +30,9 @@ pub fn set_ecn(packet: &mut [u8], ecn: Ecn) -> bool {
     let Some(version) = packet.first().map(|octet| octet >> 4) else { return false };
     match version {
         4 if packet.len() >= 20 => {
-            let old = u16::from_be_bytes([packet[0], packet[1]]);
+            let old = word(packet, 0);
             packet[1] = packet[1] & !3 | ecn as u8;
-            update_v4_checksum(packet, old, u16::from_be_bytes([packet[0], packet[1]]));
+            update_v4(packet, old, word(packet, 0));
             true
         }
         6 if packet.len() >= 40 => {

@@ -5,15 +5,24 @@
 //! where it lies and mend its checksums as they go; [`icmp`] writes answers into the caller's buffer. Nothing in here
 //! allocates, panics on input, or reads past the packet.
 
+mod address;
 mod bucket;
+mod checksum;
+#[doc(hidden)]
+pub mod craft;
 mod ecn;
+mod header;
 mod hop_limit;
 pub mod icmp;
+mod ipv4;
+mod ipv6;
 mod mss;
+mod transport;
 
 use std::net::IpAddr;
 
 use crate::base::DropReason;
+use header::{Extent, Header};
 
 pub use bucket::TokenBucket;
 pub use ecn::{Ecn, set_ecn};
@@ -101,6 +110,9 @@ impl TcpFlags {
     pub const SYN: Self = Self(0x02);
     pub const RST: Self = Self(0x04);
     pub const ACK: Self = Self(0x10);
+    pub const SYN_ACK: Self = Self(0x12);
+    pub const FIN_ACK: Self = Self(0x11);
+    pub const RST_ACK: Self = Self(0x14);
 
     /// From the header's 14th octet; other flags are left out.
     #[must_use]
@@ -178,8 +190,21 @@ impl Packet {
     /// # Errors
     /// Why the packet must not be forwarded.
     pub fn parse(bytes: &[u8]) -> Result<Self, DropReason> {
-        let _ = bytes;
-        Err(DropReason::Malformed)
+        let header = Header::read(bytes, Extent::Whole)?;
+        address::check(header.src, header.dst)?;
+        let transport = transport::read(&bytes[..header.total_len], &header)?;
+        Ok(Self {
+            src: header.src,
+            dst: header.dst,
+            protocol: header.protocol,
+            transport,
+            fragment: header.fragment,
+            hop_limit: header.hop_limit,
+            traffic_class: header.traffic_class,
+            dont_fragment: header.dont_fragment,
+            total_len: header.total_len,
+            transport_offset: header.transport_offset,
+        })
     }
 
     /// Whether it is an IPv6 packet.
@@ -208,3 +233,6 @@ impl Packet {
         Tuple { src: self.src, dst: self.dst, protocol: self.protocol, ports }
     }
 }
+
+#[cfg(test)]
+mod tests;

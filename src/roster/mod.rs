@@ -9,6 +9,7 @@ pub mod join;
 pub mod model;
 pub mod parse;
 pub mod rule;
+pub mod selector;
 pub mod service;
 
 use std::net::{Ipv4Addr, Ipv6Addr};
@@ -20,7 +21,7 @@ use crate::base::signify;
 use crate::base::{Name, NodePath, PublicKey};
 
 pub use crate::base::line::{self, Fault, Faults, Line};
-pub use join::Joined;
+pub use join::{Because, Joined, Refused};
 pub use model::{Model, NodeId, OwnerId};
 pub use parse::parse;
 pub use rule::{Action, Kind, Policy, Rule, Selector};

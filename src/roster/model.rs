@@ -117,10 +117,39 @@ impl Model {
         id.0..self.node(id).end.0
     }
 
-    /// The node that answers to this name (a guest by its own owner's).
+    /// The node that answers to this name (a guest by its own owner's). It walks down from the owner, past the
+    /// places that are not on the way; for many names at once make [`Model::by_name`].
     #[must_use]
     pub fn find(&self, name: &NodePath) -> Option<NodeId> {
-        self.iter().find(|(_, node)| node.name == *name).map(|(id, _)| id)
+        let owner = self.owners.iter().find(|owner| owner.roster.owner == *name.owner())?.node;
+        let found = (2..=name.segments().len()).try_fold(owner, |above, depth| {
+            let wanted = &name.segments()[..depth];
+            self.children(above).find(|&id| self.node(id).name.segments() == wanted)
+        });
+        // Guests stand elsewhere: two segments, and not below their owner.
+        found.or_else(|| {
+            let is_guest = |node: &Node| node.kind == NodeKind::Guest && node.name == *name;
+            if name.segments().len() != 2 {
+                return None;
+            }
+            self.iter().find(|(_, node)| is_guest(node)).map(|(id, _)| id)
+        })
+    }
+
+    /// Every node by its name.
+    #[must_use]
+    pub fn by_name(&self) -> hashbrown::HashMap<&NodePath, NodeId> {
+        self.iter().map(|(id, node)| (&node.name, id)).collect()
+    }
+
+    /// The places that are directly inside a place.
+    pub fn children(&self, id: NodeId) -> impl Iterator<Item = NodeId> {
+        let end = self.node(id).end;
+        let first = NodeId(id.0 + 1);
+        std::iter::successors((first < end).then_some(first), move |&child| {
+            let next = self.node(child).end;
+            (next < end).then_some(next)
+        })
     }
 
     /// The node with this address. Linear: for tools; the packet path asks `table::Routes`.

@@ -1,0 +1,308 @@
+//! What a user would notice.
+
+use std::net::{IpAddr, SocketAddr};
+
+use crate::ip;
+use crate::town::{Town, join};
+
+const ALICE: &str = r#"
+owner = "alice"
+serial = 1
+ipv4 = "10.88.0.0/16"
+
+[[friend]]
+owner = "bob"
+key = "OWNER(bob)"
+ipv4 = ["10.89.0.0/16"]
+
+[[egress]]
+allow = "any"
+to = "bob"
+
+[[egress]]
+allow = "udp/53"
+to = "internet"
+
+[[ingress]]
+allow = "udp/7000"
+from = "bob"
+
+[[room]]
+name = "attic"
+[[room.gateway]]
+name = "gw"
+key = "KEY(alice/attic/gw)"
+endpoints = ["203.0.113.1:51888"]
+ipv4 = "10.88.0.1"
+[[room.station]]
+name = "laptop"
+key = "KEY(alice/attic/laptop)"
+ipv4 = "10.88.1.10"
+[[room.station]]
+name = "nas"
+key = "KEY(alice/attic/nas)"
+ipv4 = "10.88.1.20"
+[[room.station.ingress]]
+allow = ["tcp/445", "udp/7000", "icmp"]
+[[room.station]]
+name = "printer"
+lan = true
+ipv4 = "10.88.1.30"
+"#;
+
+const BOB: &str = r#"
+owner = "bob"
+serial = 1
+ipv4 = "10.89.0.0/16"
+
+[[friend]]
+owner = "alice"
+key = "OWNER(alice)"
+ipv4 = ["10.88.0.0/16"]
+
+[[egress]]
+allow = "udp/7000"
+to = "alice"
+
+[[ingress]]
+allow = "udp/9000"
+from = "alice/attic/laptop"
+
+[[room]]
+name = "cellar"
+[[room.gateway]]
+name = "gw"
+key = "KEY(bob/cellar/gw)"
+endpoints = ["203.0.113.2:51888"]
+[[room.station]]
+name = "phone"
+key = "KEY(bob/cellar/phone)"
+ipv4 = "10.89.1.10"
+"#;
+
+const GW: &str = "alice/attic/gw";
+const LAPTOP: &str = "alice/attic/laptop";
+const NAS: &str = "alice/attic/nas";
+const PRINTER: &str = "alice/attic/printer";
+const BOBS_GW: &str = "bob/cellar/gw";
+const PHONE: &str = "bob/cellar/phone";
+
+const SYN: u8 = 0x02;
+
+fn attic() -> Town {
+    Town::new(&[("alice", ALICE), ("bob", BOB)], &[GW], &[(LAPTOP, GW), (NAS, GW)])
+}
+
+fn both() -> Town {
+    let stations = [(LAPTOP, GW), (NAS, GW), (PHONE, BOBS_GW)];
+    let mut town = Town::new(&[("alice", ALICE), ("bob", BOB)], &[GW, BOBS_GW], &stations);
+    let bobs = join(&[("bob", BOB), ("alice", ALICE)]);
+    town.reload(BOBS_GW, &bobs).unwrap();
+    town.settle();
+    town
+}
+
+#[test]
+fn a_station_reaches_another_as_policy_says_in_both_families() {
+    let mut town = attic();
+    for (from, to) in [(town.v6(LAPTOP), town.v6(NAS)), (town.v4(LAPTOP), town.v4(NAS))] {
+        let syn = ip::tcp(from, 5000, to, 445, SYN);
+        town.send(LAPTOP, &syn);
+        let got = town.received(NAS);
+        assert_eq!(got.len(), 1);
+        assert!(ip::is_sound(&got[0]));
+        assert_eq!(ip::hop_limit(&got[0]), 63, "a gateway is a hop");
+        let headers = if from.is_ipv4() { 40 } else { 60 };
+        assert_eq!(ip::mss(&got[0]), 1420 - headers);
+        town.send(NAS, &ip::tcp(to, 445, from, 5000, 0x12));
+        assert_eq!(town.received(LAPTOP).len(), 1, "the answer follows its flow");
+        town.send(LAPTOP, &ip::tcp(from, 5000, to, 22, SYN));
+        assert!(town.received(NAS).is_empty());
+    }
+    assert_eq!(town.drops(GW, "denied"), 2);
+}
+
+#[test]
+fn a_packet_from_an_address_of_somebody_else_is_dropped_before_any_state() {
+    let mut town = attic();
+    let nas = town.v6(NAS);
+    town.send(NAS, &ip::udp(nas, 1, town.v6(LAPTOP), 1, 10));
+    let flows = town.flows(GW);
+    let others: [IpAddr; 4] = [town.v6(PRINTER), town.v6(GW), town.v6(PHONE), "2001:db8::1".parse().unwrap()];
+    for other in others {
+        town.send(LAPTOP, &ip::udp(other, 7000, nas, 7000, 10));
+    }
+    assert_eq!(town.drops(GW, "spoofed"), 4);
+    for bad in ["ff02::1", "::1", "::ffff:10.88.1.10", "::"] {
+        town.send(LAPTOP, &ip::udp(bad.parse().unwrap(), 7000, nas, 7000, 10));
+    }
+    assert_eq!(town.drops(GW, "bad_source") + town.drops(GW, "spoofed"), 8);
+    assert_eq!(town.received(NAS).len(), 0);
+    assert_eq!(town.flows(GW), flows);
+}
+
+#[test]
+fn both_gateways_and_both_owners_have_to_let_pass() {
+    let mut town = both();
+    let (laptop, phone) = (town.v6(LAPTOP), town.v6(PHONE));
+    town.send(LAPTOP, &ip::udp(laptop, 9000, phone, 9000, 10));
+    assert_eq!(town.received(PHONE).len(), 1);
+    town.send(PHONE, &ip::udp(phone, 9000, laptop, 9000, 10));
+    assert_eq!(town.received(LAPTOP).len(), 1, "the answer follows");
+    town.send(PHONE, &ip::udp(phone, 7000, laptop, 7000, 10));
+    assert_eq!(town.received(LAPTOP).len(), 1);
+    let before = town.drops(BOBS_GW, "denied");
+    town.send(PHONE, &ip::udp(phone, 7001, laptop, 7001, 10));
+    assert_eq!(town.drops(BOBS_GW, "denied"), before + 1, "bob's egress says no at bob's own gateway");
+    // Bob's gateway is told that alice's laptop may send anything; alice's says no.
+    let nas = town.v6(NAS);
+    town.send(NAS, &ip::udp(nas, 9000, phone, 9000, 10));
+    assert_eq!(town.received(PHONE).len(), 0);
+    assert!(town.drops(GW, "denied") > 0);
+}
+
+#[test]
+fn a_gateway_is_no_way_out_for_another_room() {
+    // Bob's gateway knows a roster in which it may send to the internet, and routes it through alice.
+    let mut town = both();
+    let phone = town.v6(PHONE);
+    town.send(LAPTOP, &ip::udp(town.v6(LAPTOP), 9000, phone, 9000, 10));
+    town.send_from_kernel(GW, &ip::udp("2001:db8::5".parse().unwrap(), 7, phone, 9000, 10));
+    assert_eq!(town.drops(GW, "not_served"), 1, "the internet does not reach bob through alice");
+    assert_eq!(town.received(PHONE).len(), 1);
+}
+
+#[test]
+fn the_internet_and_lan_hosts_are_behind_the_kernel() {
+    let mut town = attic();
+    let (laptop, printer) = (town.v4(LAPTOP), town.v4(PRINTER));
+    let internet: IpAddr = "192.0.2.7".parse().unwrap();
+    town.send(LAPTOP, &ip::udp(laptop, 5353, internet, 53, 10));
+    town.send(LAPTOP, &ip::udp(laptop, 5353, internet, 54, 10));
+    town.send(LAPTOP, &ip::udp(laptop, 5000, printer, 631, 10));
+    let kernel = std::mem::take(&mut town.gateway(GW).kernel);
+    assert_eq!(kernel.len(), 2, "DNS to the internet, anything to the printer");
+    town.send_from_kernel(GW, &ip::udp(internet, 53, laptop, 5353, 10));
+    assert_eq!(town.received(LAPTOP).len(), 1);
+    town.send_from_kernel(GW, &ip::udp(internet, 53, laptop, 5354, 10));
+    assert_eq!(town.received(LAPTOP).len(), 0, "unasked");
+    town.send_from_kernel(GW, &ip::udp(printer, 631, laptop, 6000, 10));
+    assert_eq!(town.received(LAPTOP).len(), 1);
+    town.send_from_kernel(GW, &ip::udp(town.v4(NAS), 631, laptop, 6000, 10));
+    assert_eq!(town.drops(GW, "spoofed"), 1, "the nas is not on the LAN");
+}
+
+#[test]
+fn a_packet_too_big_is_answered_and_one_at_the_end_of_its_hops_too() {
+    let mut town = attic();
+    for (from, to) in [(town.v6(LAPTOP), town.v6(NAS)), (town.v4(LAPTOP), town.v4(NAS))] {
+        town.send(LAPTOP, &ip::udp(from, 7000, to, 7000, 1440));
+        let got = town.received(LAPTOP);
+        assert_eq!(got.first().and_then(|packet| ip::told_mtu(packet)), Some(1420));
+        assert!(ip::is_sound(&got[0]));
+        assert!(town.received(NAS).is_empty());
+        let mut last = ip::udp(from, 7000, to, 7000, 10);
+        if from.is_ipv4() {
+            last[8] = 1;
+            last[10..12].copy_from_slice(&[0, 0]);
+            let sum: u32 = last[..20].chunks(2).map(|c| u32::from(c[0]) << 8 | u32::from(c[1])).sum();
+            let sum = !(((sum & 0xffff) + (sum >> 16)) as u16);
+            last[10..12].copy_from_slice(&sum.to_be_bytes());
+        } else {
+            last[7] = 1;
+        }
+        town.send(LAPTOP, &last);
+        let got = town.received(LAPTOP);
+        assert_eq!(got.len(), 1);
+        let (protocol, kind) = if from.is_ipv4() { (got[0][9], got[0][20]) } else { (got[0][6], got[0][40]) };
+        assert_eq!((protocol, kind), if from.is_ipv4() { (1, 11) } else { (58, 3) });
+    }
+    assert_eq!(town.drops(GW, "too_big"), 2);
+    assert_eq!(town.drops(GW, "hop_limit"), 2);
+}
+
+#[test]
+fn a_path_that_carries_less_lowers_the_mss() {
+    let mut town = attic();
+    let (laptop, nas) = (town.v6(LAPTOP), town.v6(NAS));
+    town.send(NAS, &ip::udp(nas, 1, laptop, 1, 10));
+    town.received(LAPTOP);
+    let engine = &mut town.gateway(GW).engine;
+    let mut asked = Vec::new();
+    while let Some(event) = engine.poll_event() {
+        if let vpmesh::engine::Event::PathMtu { peer, .. } = event {
+            asked.push(peer);
+        }
+    }
+    assert!(!asked.is_empty(), "the path to the nas is to be measured");
+    for peer in asked {
+        engine.handle_path_mtu(peer, 1400);
+    }
+    town.send(LAPTOP, &ip::tcp(laptop, 5000, nas, 445, SYN));
+    let got = town.received(NAS);
+    assert_eq!(ip::mss(&got[0]), 1400 - 60 - 60);
+    assert!(ip::is_sound(&got[0]));
+}
+
+#[test]
+fn a_revoked_station_loses_its_live_flows_and_nobody_else() {
+    let mut town = both();
+    let (laptop, nas, phone) = (town.v6(LAPTOP), town.v6(NAS), town.v6(PHONE));
+    town.send(NAS, &ip::udp(nas, 1, laptop, 1, 10));
+    town.send(LAPTOP, &ip::udp(laptop, 7000, nas, 7000, 10));
+    town.send(LAPTOP, &ip::udp(laptop, 9000, phone, 9000, 10));
+    assert_eq!(
+        (town.received(NAS).len(), town.received(PHONE).len(), town.received(LAPTOP).len()),
+        (1, 1, 1)
+    );
+    let without = ALICE.replace(
+        "[[room.station]]\nname = \"nas\"\nkey = \"KEY(alice/attic/nas)\"\nipv4 = \"10.88.1.20\"\n[[room.station.ingress]]\nallow = [\"tcp/445\", \"udp/7000\", \"icmp\"]\n",
+        "",
+    );
+    assert_ne!(without, ALICE);
+    let report = town.reload(GW, &join(&[("alice", &without), ("bob", BOB)])).unwrap();
+    assert_eq!((report.peers_removed, report.flows_cut, report.flows_kept), (1, 2, 1));
+    town.send(NAS, &ip::udp(nas, 1, laptop, 1, 10));
+    assert_eq!(town.drops(GW, "unknown_index"), 1);
+    assert!(town.received(LAPTOP).is_empty());
+    town.send(LAPTOP, &ip::udp(laptop, 9000, phone, 9000, 10));
+    assert_eq!(town.received(PHONE).len(), 1, "what stays allowed loses no packet");
+}
+
+#[test]
+fn a_rule_removed_ends_its_flows_at_once() {
+    let mut town = attic();
+    let (laptop, nas) = (town.v6(LAPTOP), town.v6(NAS));
+    town.send(NAS, &ip::udp(nas, 1, laptop, 1, 10));
+    town.send(LAPTOP, &ip::udp(laptop, 7000, nas, 7000, 10));
+    assert_eq!(town.received(NAS).len(), 1);
+    let tighter = ALICE.replace("allow = [\"tcp/445\", \"udp/7000\", \"icmp\"]", "allow = \"tcp/445\"");
+    let report = town.reload(GW, &join(&[("alice", &tighter), ("bob", BOB)])).unwrap();
+    assert_eq!((report.flows_cut, report.flows_kept, report.peers_removed), (1, 1, 0));
+    town.send(LAPTOP, &ip::udp(laptop, 7000, nas, 7000, 10));
+    assert!(town.received(NAS).is_empty());
+}
+
+#[test]
+fn rosters_that_do_not_list_this_gateway_change_nothing() {
+    let mut town = attic();
+    let other = ALICE.replace("KEY(alice/attic/gw)", "KEY(alice/attic/other)");
+    assert!(town.reload(GW, &join(&[("alice", &other), ("bob", BOB)])).is_err());
+    let renamed = ALICE.replace("name = \"gw\"", "name = \"gate\"");
+    assert!(town.reload(GW, &join(&[("alice", &renamed), ("bob", BOB)])).is_err());
+    let (laptop, nas) = (town.v6(LAPTOP), town.v6(NAS));
+    town.send(LAPTOP, &ip::udp(laptop, 7000, nas, 7000, 10));
+    assert_eq!(town.received(NAS).len(), 1);
+}
+
+#[test]
+fn a_station_that_moves_is_answered_where_it_is() {
+    let mut town = attic();
+    let (laptop, nas) = (town.v6(LAPTOP), town.v6(NAS));
+    town.send(LAPTOP, &ip::udp(laptop, 7000, nas, 7000, 10));
+    town.received(NAS);
+    town.roam(LAPTOP, SocketAddr::from(([198, 51, 100, 77], 7)));
+    town.send(LAPTOP, &ip::udp(laptop, 7000, nas, 7000, 10));
+    town.send(NAS, &ip::udp(nas, 7000, laptop, 7000, 10));
+    assert_eq!((town.received(NAS).len(), town.received(LAPTOP).len()), (1, 1));
+}

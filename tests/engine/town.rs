@@ -1,0 +1,293 @@
+//! Owners, rosters, gateways and stations, and the wire that carries their datagrams.
+
+use std::collections::HashMap;
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
+use std::time::{Duration, Instant, SystemTime};
+
+use vpmesh::base::signify::OwnerSecret;
+use vpmesh::base::{PrivateKey, PublicKey};
+use vpmesh::engine::{Datagram, Engine, EngineConfig, Event, Now, Outbox, ReloadError, ReloadReport};
+use vpmesh::roster::{self, Model};
+use vpmesh::table::PeerId;
+use vpmesh::tunnel::{Endpoint, Opened, Sealed, Tunnels};
+
+/// Everything, by name.
+pub struct Town {
+    pub model: Arc<Model>,
+    gateways: HashMap<String, Gateway>,
+    stations: HashMap<String, Station>,
+    pub now: Now,
+}
+
+pub struct Gateway {
+    pub engine: Engine,
+    at: SocketAddr,
+    out: Outbox,
+    /// What the kernel was given.
+    pub kernel: Vec<Vec<u8>>,
+}
+
+struct Station {
+    tunnels: Tunnels,
+    gateway: PeerId,
+    at: SocketAddr,
+    inbox: Vec<Vec<u8>>,
+}
+
+/// A node's WireGuard key, by its path.
+fn key(path: &str) -> PrivateKey {
+    let mut seed = [0; 32];
+    for (i, byte) in path.bytes().enumerate() {
+        seed[i % 32] ^= byte.rotate_left(i as u32 / 32) ^ i as u8;
+    }
+    PrivateKey::from_random(seed)
+}
+
+/// The public key that a roster lists for a path.
+pub fn public(path: &str) -> PublicKey {
+    key(path).public()
+}
+
+fn secret(owner: &str) -> OwnerSecret {
+    OwnerSecret::from_seed([1; 8], key(owner).as_bytes())
+}
+
+/// The owner's public key as a friend's roster writes it.
+pub fn owner_key(owner: &str) -> String {
+    secret(owner).public().to_string()
+}
+
+/// Rosters joined, the first one's owner reading. `KEY(path)` and `OWNER(name)` in a text become keys.
+pub fn join(rosters: &[(&str, &str)]) -> Arc<Model> {
+    let parsed: Vec<_> = rosters
+        .iter()
+        .map(|(owner, text)| {
+            let text = expand(text);
+            let roster =
+                roster::parse(&format!("{owner}.toml"), text.as_bytes()).unwrap_or_else(|e| panic!("{e}"));
+            (Arc::new(roster), secret(owner).public())
+        })
+        .collect();
+    let joined = Model::join(&parsed).unwrap_or_else(|e| panic!("{e}"));
+    assert!(joined.refused.is_empty(), "{:?}", joined.refused);
+    Arc::new(joined.model)
+}
+
+fn expand(text: &str) -> String {
+    let mut out = String::new();
+    let mut rest = text;
+    while let Some(at) = rest.find("KEY(").into_iter().chain(rest.find("OWNER(")).min() {
+        let open = at + rest[at..].find('(').unwrap();
+        let close = open + rest[open..].find(')').unwrap();
+        let name = &rest[open + 1..close];
+        out.push_str(&rest[..at]);
+        if rest[at..].starts_with("KEY") {
+            out.push_str(&public(name).to_string());
+        } else {
+            out.push_str(&owner_key(name));
+        }
+        rest = &rest[close + 1..];
+    }
+    out + rest
+}
+
+impl Town {
+    /// Gateways and stations of these paths, with the rosters in force.
+    pub fn new(rosters: &[(&str, &str)], gateways: &[&str], stations: &[(&str, &str)]) -> Self {
+        let now = clock();
+        let mut town = Self { model: join(rosters), gateways: HashMap::new(), stations: HashMap::new(), now };
+        for (i, path) in gateways.iter().enumerate() {
+            let config = EngineConfig {
+                node: path.parse().unwrap(),
+                private_key: key(path),
+                mtu: 1420,
+                flows_max: 1_000,
+                seed: [3; 32],
+            };
+            let at = SocketAddr::from(([203, 0, 113, i as u8 + 1], 51888));
+            let gateway = Gateway {
+                engine: Engine::new(config, now),
+                at,
+                out: Outbox::with_capacity(1 << 18, 1 << 18),
+                kernel: vec![],
+            };
+            town.gateways.insert((*path).to_owned(), gateway);
+        }
+        for (i, (path, gateway)) in stations.iter().enumerate() {
+            let mut tunnels = Tunnels::new(&key(path), now.instant);
+            let peer = tunnels.upsert_peer(public(gateway), false, now.instant).unwrap();
+            tunnels.set_candidates(peer, vec![town.gateways[*gateway].at], now.instant);
+            let at = SocketAddr::from(([198, 51, 100, i as u8 + 1], 40000));
+            town.stations.insert((*path).to_owned(), Station { tunnels, gateway: peer, at, inbox: vec![] });
+        }
+        let model = Arc::clone(&town.model);
+        for path in gateways {
+            town.reload(path, &model).unwrap();
+        }
+        town.settle();
+        for (path, _) in stations {
+            town.send(path, &[]);
+        }
+        town
+    }
+
+    /// Puts a model in force at one gateway.
+    pub fn reload(&mut self, gateway: &str, model: &Arc<Model>) -> Result<ReloadReport, ReloadError> {
+        let now = self.now;
+        let report = self.gateway(gateway).engine.reload(Arc::clone(model), now)?;
+        let mut events = Vec::new();
+        while let Some(event) = self.gateway(gateway).engine.poll_event() {
+            events.push(event);
+        }
+        for event in events {
+            if let Event::Resolve { peer, endpoints } = event {
+                let found =
+                    endpoints.iter().filter_map(|e| Some(SocketAddr::new(e.host.parse().ok()?, e.port)));
+                let found = found.collect();
+                self.gateway(gateway).engine.handle_resolved(peer, found, now);
+            }
+        }
+        Ok(report)
+    }
+
+    pub fn gateway(&mut self, path: &str) -> &mut Gateway {
+        self.gateways.get_mut(path).unwrap()
+    }
+
+    /// The node's address of this family.
+    pub fn v6(&self, path: &str) -> IpAddr {
+        self.node(path).ipv6.unwrap().into()
+    }
+
+    pub fn v4(&self, path: &str) -> IpAddr {
+        self.node(path).ipv4.unwrap().into()
+    }
+
+    fn node(&self, path: &str) -> &roster::model::Node {
+        self.model.node(self.model.find(&path.parse().unwrap()).unwrap())
+    }
+
+    /// A station sends an IP packet (an empty one is a keepalive); everything that follows from it happens.
+    pub fn send(&mut self, station: &str, packet: &[u8]) {
+        let now = self.now.instant;
+        let sender = self.stations.get_mut(station).unwrap();
+        let mut buffer = vec![0; 70_000];
+        let mut wire = Vec::new();
+        if let Sealed::Send { to, len } = sender.tunnels.seal(sender.gateway, packet, &mut buffer, now) {
+            wire.push((sender.at, to.address, buffer[..len].to_vec()));
+        }
+        self.run(wire);
+    }
+
+    /// What a station that has a session sends for an IP packet: from where, and the datagram.
+    pub fn sealed(&mut self, station: &str, packet: &[u8]) -> (SocketAddr, Vec<u8>) {
+        let now = self.now.instant;
+        let sender = self.stations.get_mut(station).unwrap();
+        let mut buffer = vec![0; 70_000];
+        match sender.tunnels.seal(sender.gateway, packet, &mut buffer, now) {
+            Sealed::Send { len, .. } => (sender.at, buffer[..len].to_vec()),
+            other => panic!("{other:?}"),
+        }
+    }
+
+    /// The kernel of a gateway sends an IP packet into the mesh.
+    pub fn send_from_kernel(&mut self, gateway: &str, packet: &[u8]) {
+        let now = self.now;
+        let gateway = self.gateway(gateway);
+        let mut packet = packet.to_vec();
+        gateway.engine.handle_tun(&mut [&mut packet], now, &mut gateway.out);
+        let wire = gateway.drain();
+        self.run(wire);
+    }
+
+    /// What a station was sent since it was last asked.
+    pub fn received(&mut self, station: &str) -> Vec<Vec<u8>> {
+        std::mem::take(&mut self.stations.get_mut(station).unwrap().inbox)
+    }
+
+    /// How often a gateway turned something away for this reason.
+    pub fn drops(&mut self, gateway: &str, reason: &str) -> u64 {
+        let now = self.now;
+        self.gateway(gateway).engine.status(now).drops.get(reason).copied().unwrap_or(0)
+    }
+
+    /// How many flows a gateway has.
+    pub fn flows(&mut self, gateway: &str) -> usize {
+        let now = self.now;
+        self.gateway(gateway).engine.flows(now).len()
+    }
+
+    /// Runs what is due until nothing is.
+    pub fn settle(&mut self) {
+        let now = self.now;
+        let mut wire = Vec::new();
+        for gateway in self.gateways.values_mut() {
+            gateway.engine.handle_timeout(now, &mut gateway.out);
+            wire.extend(gateway.drain());
+        }
+        self.run(wire);
+    }
+
+    /// Carries datagrams until none is on its way.
+    fn run(&mut self, mut wire: Vec<(SocketAddr, SocketAddr, Vec<u8>)>) {
+        for _ in 0..10_000 {
+            let Some((from, to, mut bytes)) = wire.pop() else { return };
+            let now = self.now;
+            if let Some(gateway) = self.gateways.values_mut().find(|gateway| gateway.at == to) {
+                let stride = bytes.len();
+                let datagram = Datagram { source: from, local: None, ecn: 0, bytes: &mut bytes, stride };
+                gateway.engine.handle_udp(&mut [datagram], now, &mut gateway.out);
+                wire.extend(gateway.drain());
+            } else if let Some(station) = self.stations.values_mut().find(|station| station.at == to) {
+                wire.extend(station.receive(from, &bytes, now.instant));
+            }
+        }
+        panic!("a datagram goes round in circles");
+    }
+
+    /// A station is at another address from now on.
+    pub fn roam(&mut self, station: &str, to: SocketAddr) {
+        self.stations.get_mut(station).unwrap().at = to;
+    }
+}
+
+impl Gateway {
+    fn drain(&mut self) -> Vec<(SocketAddr, SocketAddr, Vec<u8>)> {
+        let at = self.at;
+        let trains = self.out.transmits().flat_map(|transmit| {
+            let segments = transmit.bytes.chunks(transmit.segment);
+            segments.map(move |bytes| (at, transmit.destination, bytes.to_vec()))
+        });
+        let wire = trains.collect();
+        self.kernel.extend(self.out.tun_packets().map(<[u8]>::to_vec));
+        self.out.clear();
+        wire
+    }
+}
+
+impl Station {
+    fn receive(
+        &mut self,
+        from: SocketAddr,
+        bytes: &[u8],
+        now: Instant,
+    ) -> Vec<(SocketAddr, SocketAddr, Vec<u8>)> {
+        let mut buffer = vec![0; 70_000];
+        let mut wire = Vec::new();
+        match self.tunnels.open(Endpoint { address: from, local: None }, bytes, &mut buffer, now) {
+            Opened::Packet { bytes, .. } => self.inbox.push(bytes.to_vec()),
+            Opened::Answer { len, .. } => wire.push((self.at, from, buffer[..len].to_vec())),
+            Opened::Nothing { .. } | Opened::Drop(_) => {}
+        }
+        while let Some(Sealed::Send { to, len }) = self.tunnels.seal_waiting(self.gateway, &mut buffer, now) {
+            wire.push((self.at, to.address, buffer[..len].to_vec()));
+        }
+        wire
+    }
+}
+
+#[expect(clippy::disallowed_methods, reason = "boringtun's own timers run on the system's clock")]
+fn clock() -> Now {
+    Now { instant: Instant::now(), wall: SystemTime::UNIX_EPOCH + Duration::from_secs(1_800_000_000) }
+}
