@@ -10,8 +10,8 @@ use crate::plan::Plan;
 use crate::station::{Buffers, Station};
 use crate::wait;
 
-/// Between two handshakes: 50 a second load no relaying node into asking for cookies.
-const HANDSHAKE_SPACING: Duration = Duration::from_millis(20);
+/// Between two handshakes: 40 a second bring no relaying node to ask for cookies.
+const HANDSHAKE_SPACING: Duration = Duration::from_millis(25);
 /// For all sessions together, beside the spacing.
 const HANDSHAKE_PATIENCE: Duration = Duration::from_secs(20);
 
