@@ -1,5 +1,6 @@
 //! Rosters from end to end: what is said of bad ones, what becomes of good ones, and the tools at an owner's desk.
 
+mod accept;
 mod examples;
 mod faults;
 mod hostile;

@@ -1,0 +1,81 @@
+//! Rosters' own tests, and who answers for one that fails.
+//!
+//! A roster is refused for its own tests only, and only when it is what changed and what decides: nobody else may
+//! stop my roster from loading, neither by a border that denies what I expect nor by a change that breaks my test.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use super::{Accepted, Refusal, Why};
+use crate::base::Name;
+use crate::roster::{Fault, Line, Model};
+
+/// Runs the `[[test]]`s of every owner of a model; those that pass are not reported.
+pub type RunTests<'a> = &'a dyn Fn(&Arc<Model>) -> Vec<TestOutcome>;
+
+/// A `[[test]]` that did not come out as expected.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TestOutcome {
+    /// Whose roster the test is in.
+    pub owner: Name,
+    pub file: Arc<str>,
+    pub line: Line,
+    pub result: TestResult,
+    /// For people: `bob/cellar/phone to alice/attic/nas by tcp/445 is denied at …`.
+    pub what: String,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum TestResult {
+    /// Denied where allow was expected, by a border in this owner's roster; `None`: by none.
+    Denied { by: Option<Name> },
+    /// Allowed where deny was expected.
+    Allowed,
+    /// It names what no accepted roster has.
+    CannotTell,
+}
+
+impl TestOutcome {
+    /// As a fault of the file that the test is in.
+    #[must_use]
+    pub fn fault(&self) -> Fault {
+        let mend = match &self.result {
+            TestResult::Denied { by: Some(owner) } if *owner != self.owner => {
+                format!("ask \"{owner}\" to allow it, or expect \"deny\"")
+            }
+            TestResult::Denied { .. } => "allow it, or expect \"deny\"".into(),
+            TestResult::Allowed => "deny it, or expect \"allow\"".into(),
+            TestResult::CannotTell => "get the roster that it is about, or leave the test out".into(),
+        };
+        Fault {
+            file: self.file.clone(),
+            line: self.line,
+            what: format!("the test fails: {}", self.what),
+            mend,
+        }
+    }
+}
+
+/// Splits what failed into refusals and notes.
+pub(super) fn refusals(
+    rosters: &[Accepted],
+    outcomes: Vec<TestOutcome>,
+    notes: &mut Vec<Fault>,
+) -> Vec<Refusal> {
+    let is_new =
+        |owner: &Name| rosters.iter().any(|accepted| accepted.is_new && accepted.roster.owner == *owner);
+    let mut blamed: BTreeMap<Name, Vec<Fault>> = BTreeMap::new();
+    for outcome in outcomes {
+        let decides = match &outcome.result {
+            TestResult::Denied { by } => by.as_ref() == Some(&outcome.owner),
+            TestResult::Allowed => true,
+            TestResult::CannotTell => false,
+        };
+        if decides && is_new(&outcome.owner) {
+            blamed.entry(outcome.owner.clone()).or_default().push(outcome.fault());
+        } else {
+            notes.push(outcome.fault());
+        }
+    }
+    blamed.into_iter().map(|(owner, faults)| Refusal { owner, why: Why::TestFailed, faults }).collect()
+}
