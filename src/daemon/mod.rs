@@ -1,1 +1,2 @@
 //! The event loop.
+pub mod load;

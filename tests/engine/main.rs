@@ -1,6 +1,6 @@
 //! Whole engines in one process: two rooms, their stations and a wire between them, all in memory. A station is the
 //! project's own tunnels with one peer; that stock clients do the same is shown in `tests/netns`.
 
-mod traffic;
 mod ip;
 mod town;
+mod traffic;

@@ -17,7 +17,7 @@ use crate::roster::{Because, Fault, Line, Model, Refused, Roster};
 
 pub use check::hash;
 pub use start::start;
-pub use trials::{RunTests, TestOutcome, TestResult};
+pub use trials::{RunTests, TestOutcome, TestResult, failing_tests};
 
 /// A roster file and its signature as they were found: NAME.toml, NAME.toml.sig.
 #[derive(Debug, Clone)]

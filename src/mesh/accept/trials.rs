@@ -8,7 +8,9 @@ use std::sync::Arc;
 
 use super::{Accepted, Refusal, Why};
 use crate::base::Name;
-use crate::roster::{Fault, Line, Model};
+use crate::policy::trial::{self, Failure, TrialOutcome};
+use crate::policy::{Judge, Verdict};
+use crate::roster::{Expect, Fault, Line, Model, Roster};
 
 /// Runs the `[[test]]`s of every owner of a model; those that pass are not reported.
 pub type RunTests<'a> = &'a dyn Fn(&Arc<Model>) -> Vec<TestOutcome>;
@@ -33,6 +35,53 @@ pub enum TestResult {
     Allowed,
     /// It names what no accepted roster has.
     CannotTell,
+}
+
+/// Judges the tests of every owner's roster on the model: what [`RunTests`] wants.
+#[must_use]
+pub fn failing_tests(model: &Arc<Model>) -> Vec<TestOutcome> {
+    let judge = Judge::new(Arc::clone(model));
+    let rosters = model.owners.iter().map(|owner| &owner.roster);
+    rosters
+        .flat_map(|roster| {
+            trial::failures(&judge, roster).into_iter().map(|failure| outcome(roster, &failure))
+        })
+        .collect()
+}
+
+fn outcome(roster: &Roster, failure: &Failure) -> TestOutcome {
+    let result = match (&failure.outcome, failure.expected) {
+        (TrialOutcome::CannotTell(_), _) => TestResult::CannotTell,
+        (TrialOutcome::Answered { .. }, Expect::Deny) => TestResult::Allowed,
+        (TrialOutcome::Answered { denied_by, .. }, Expect::Allow) => {
+            TestResult::Denied { by: denied_by.clone() }
+        }
+    };
+    let (from, to, service) = (&failure.from, &failure.to, &failure.service);
+    let what = match &failure.outcome {
+        TrialOutcome::CannotTell(why) => format!("{from} to {to} by {service}: {why}"),
+        TrialOutcome::Answered { explanation, .. } => {
+            let verdict = explanation.verdict;
+            let deciding = explanation
+                .borders
+                .iter()
+                .find(|crossing| crossing.verdict == verdict && verdict == Verdict::Deny);
+            match deciding {
+                Some(at) => format!(
+                    "{from} to {to} by {service} is denied at {} {}: {}",
+                    at.border, at.direction, at.reason
+                ),
+                None => format!("{from} to {to} by {service} is allowed"),
+            }
+        }
+    };
+    TestOutcome {
+        owner: roster.owner.clone(),
+        file: Arc::clone(&roster.file),
+        line: failure.line,
+        result,
+        what,
+    }
 }
 
 impl TestOutcome {
