@@ -11,13 +11,25 @@
 //!
 //! [`Judge`] is the one function that decides; [`oracle`] decides the same, slowly, from the same text, for tests.
 
+mod ask;
+mod compile;
+mod ends;
 mod explain;
+mod index;
 mod judge;
+mod labels;
+mod names;
 #[doc(hidden)]
 pub mod oracle;
 mod question;
+mod ruleset;
+#[doc(hidden)]
+pub mod sketch;
+mod span;
 pub mod trial;
+mod wording;
 
-pub use explain::{Answer, CannotTell, Crossing, Explanation, Outcome, RuleView};
+pub use ask::{Answer, CannotTell, Outcome};
+pub use explain::{Crossing, Explanation, RuleView};
 pub use judge::{Denial, Judge, Judgement, RuleId, Why};
 pub use question::{Direction, End, Place, Question, Traffic, Verdict};

@@ -81,15 +81,14 @@ impl Traffic {
             Transport::Opaque => Self::Opaque(packet.protocol),
         }
     }
-}
 
-impl Traffic {
     /// What the first packet of a live flow was to policy. A flow of ICMP other than echo began as ICMP too.
     #[must_use]
     pub fn of_tuple(tuple: &Tuple) -> Self {
         match (tuple.protocol, tuple.ports) {
             (protocol::TCP, Ports::Known { dst, .. }) => Self::Tcp(dst),
             (protocol::UDP, Ports::Known { dst, .. }) => Self::Udp(dst),
+            (number, Ports::None) => Self::Opaque(number),
             (protocol::ICMP, _) => Self::Icmp,
             (protocol::ICMPV6, _) => Self::Icmpv6,
             (number, _) => Self::Opaque(number),
