@@ -33,3 +33,6 @@ pub use ask::{Answer, CannotTell, Outcome};
 pub use explain::{Crossing, Explanation, RuleView};
 pub use judge::{Denial, Judge, Judgement, RuleId, Why};
 pub use question::{Direction, End, Place, Question, Traffic, Verdict};
+
+#[cfg(test)]
+mod tests;

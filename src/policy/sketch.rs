@@ -88,6 +88,19 @@ impl Sketch {
         self
     }
 
+    /// Whether there is a node of this name.
+    #[must_use]
+    pub fn has(&self, name: &str) -> bool {
+        let name = parse_path(name);
+        self.drafts.values().any(|draft| draft.name == name)
+    }
+
+    /// How many nodes have an IPv4 address.
+    #[must_use]
+    pub fn count_ipv4(&self) -> usize {
+        self.drafts.values().filter(|draft| draft.ipv4.is_some()).count()
+    }
+
     fn draft(&mut self, name: &str) -> &mut Draft {
         let name = parse_path(name);
         self.drafts
@@ -220,7 +233,7 @@ impl Sketch {
             !matches!(draft.kind, NodeKind::Owner | NodeKind::Room { .. } | NodeKind::Relay { .. });
         let ipv6 = has_address.then(|| {
             let prefix = owner_prefix(number(draft.name.owner())).network().to_bits();
-            Ipv6Addr::from_bits(prefix | before.nodes.len() as u128 + 1)
+            Ipv6Addr::from_bits(prefix | (before.nodes.len() as u128 + 1))
         });
         Node {
             name: draft.name.clone(),
