@@ -233,7 +233,7 @@ impl Sketch {
             !matches!(draft.kind, NodeKind::Owner | NodeKind::Room { .. } | NodeKind::Relay { .. });
         let ipv6 = has_address.then(|| {
             let prefix = owner_prefix(number(draft.name.owner())).network().to_bits();
-            Ipv6Addr::from_bits(prefix | before.nodes.len() as u128 + 1)
+            Ipv6Addr::from_bits(prefix | (before.nodes.len() as u128 + 1))
         });
         Node {
             name: draft.name.clone(),
@@ -253,8 +253,6 @@ impl Sketch {
 
     fn roster(&self, owner: &Name, policy: &Borders) -> Roster {
         Roster {
-            notes: Vec::new(),
-            services: Default::default(),
             file: format!("{owner}.toml").into(),
             owner: owner.clone(),
             serial: 1,
