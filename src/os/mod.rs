@@ -1,1 +1,4 @@
 //! Sockets, TUN, netlink, clock, files.
+
+pub mod store;
+pub mod whole_file;

@@ -49,7 +49,7 @@ mod tests {
     fn a_slip_of_a_finger_is_seen() {
         let keys = ["ingress", "egress", "name", "key"];
         assert_eq!(nearest("ingres", keys), Some("ingress"));
-        assert_eq!(nearest("igress", keys), Some("egress"));
+        assert_eq!(nearest("egres", keys), Some("egress"));
         assert_eq!(nearest("nmae", keys), Some("name"));
         assert_eq!(nearest("kye", keys), Some("key"));
         assert_eq!(nearest("colour", keys), None);

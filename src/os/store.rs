@@ -1,0 +1,226 @@
+//! The folder of rosters: NAME.toml with NAME.toml.sig, and `.accepted/` with what was accepted of each owner.
+//!
+//! What was accepted is one file for each owner's key, so that it is replaced in one step: the serial and hash that a
+//! node never goes back behind, and the copy that a start falls back to. It is written only when it changed, because
+//! flash wears out. A damaged one is said aloud and not used.
+
+use std::fmt::Write as _;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use crate::base::Name;
+use crate::base::signify;
+use crate::mesh::accept::{Kept, Offer, hash};
+use crate::roster::{Fault, Line, ROSTER_BYTES_MAX};
+
+use super::whole_file;
+pub use super::whole_file::{FileError, write_atomic};
+
+/// The most files of a folder that are looked at.
+const FILES_MAX: usize = 10_000;
+/// What the first line of a kept file begins with, and the format's number.
+const MAGIC: &str = "vpmesh-accepted 1 ";
+/// The longest header of a kept file.
+const HEADER_MAX: usize = 1024;
+
+/// A folder of rosters.
+#[derive(Debug, Clone)]
+pub struct Store {
+    folder: PathBuf,
+}
+
+/// What is in the folder. Files that can't be read are in `notes`, and are not offered.
+#[derive(Debug, Default)]
+pub struct Found {
+    /// In the order of their names.
+    pub offers: Vec<Offer>,
+    /// In the order of their keys.
+    pub kept: Vec<Kept>,
+    /// For the log at WARN.
+    pub notes: Vec<Fault>,
+}
+
+impl Store {
+    #[must_use]
+    pub fn new(folder: impl Into<PathBuf>) -> Self {
+        Self { folder: folder.into() }
+    }
+
+    #[must_use]
+    pub fn folder(&self) -> &Path {
+        &self.folder
+    }
+
+    /// Reads rosters, signatures and what was accepted.
+    ///
+    /// # Errors
+    /// When the folder itself can't be read.
+    pub fn read(&self) -> Result<Found, FileError> {
+        let mut found = Found::default();
+        for (path, name) in files(&self.folder)? {
+            let Some(stem) = name.strip_suffix(".toml").filter(|stem| !stem.starts_with('.')) else {
+                continue;
+            };
+            match stem.parse::<Name>() {
+                Ok(owner) => self.offer(owner, &path, &mut found),
+                Err(error) => {
+                    let what = format!("is not read: {stem:?} is no owner's name: it {error}");
+                    found.notes.push(note(&path, what, "name the file OWNER.toml"));
+                }
+            }
+        }
+        self.read_kept(&mut found)?;
+        Ok(found)
+    }
+
+    fn offer(&self, owner: Name, path: &Path, found: &mut Found) {
+        let signature = path.with_file_name(format!("{owner}.toml.sig"));
+        let bytes = match whole_file::read(path, ROSTER_BYTES_MAX) {
+            Ok(bytes) => bytes,
+            Err(error) => return found.notes.push(unread(path, &error)),
+        };
+        let signature = match whole_file::read(&signature, signify::FILE_MAX) {
+            Ok(bytes) => Some(bytes.into()),
+            Err(error) => {
+                if !error.is_not_found() {
+                    found.notes.push(unread(&signature, &error));
+                }
+                None
+            }
+        };
+        let file = path.to_string_lossy().into();
+        found.offers.push(Offer { owner, file, bytes: bytes.into(), signature });
+    }
+
+    fn accepted(&self) -> PathBuf {
+        self.folder.join(".accepted")
+    }
+
+    fn read_kept(&self, found: &mut Found) -> Result<(), FileError> {
+        let files = match files(&self.accepted()) {
+            Err(error) if error.is_not_found() => return Ok(()),
+            other => other?,
+        };
+        for (path, name) in files {
+            if name.starts_with('.') {
+                continue;
+            }
+            let most = ROSTER_BYTES_MAX + signify::FILE_MAX + HEADER_MAX;
+            match whole_file::read(&path, most).map_err(|e| e.to_string()).and_then(|bytes| decode(&bytes)) {
+                Ok(kept) => found.kept.push(kept),
+                Err(error) => {
+                    let what = format!("what was accepted before is lost: {error}");
+                    let mend = "the disk may be failing; until the next roster is accepted an older one would be too";
+                    found.notes.push(note(&path, what, mend));
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Keeps what was accepted; the number of files that had to be written.
+    ///
+    /// # Errors
+    /// The system's. Files written before it are whole.
+    pub fn keep(&self, kept: &[Kept]) -> Result<usize, FileError> {
+        let folder = self.accepted();
+        if !folder.is_dir() {
+            fs::create_dir(&folder).map_err(|error| FileError::Io { path: folder.clone(), error })?;
+        }
+        remove_leftovers(&folder);
+        let mut written = 0;
+        for kept in kept {
+            let path = folder.join(hex(kept.key.as_bytes()));
+            let bytes = encode(kept);
+            let most = bytes.len();
+            if whole_file::read(&path, most).is_ok_and(|before| before == bytes) {
+                continue;
+            }
+            write_atomic(&path, &bytes, 0o600)?;
+            written += 1;
+        }
+        Ok(written)
+    }
+}
+
+/// The files of a folder with their names, sorted. Names that are not UTF-8 are nobody's.
+fn files(folder: &Path) -> Result<Vec<(PathBuf, String)>, FileError> {
+    let failed = |error| FileError::Io { path: folder.to_owned(), error };
+    let mut files = Vec::new();
+    for entry in fs::read_dir(folder).map_err(failed)?.take(FILES_MAX) {
+        let entry = entry.map_err(failed)?;
+        if let Ok(name) = entry.file_name().into_string() {
+            files.push((entry.path(), name));
+        }
+    }
+    files.sort_unstable();
+    Ok(files)
+}
+
+/// Removes what a power cut left half-written.
+fn remove_leftovers(folder: &Path) {
+    let Ok(files) = files(folder) else { return };
+    for (path, _) in files.iter().filter(|(_, name)| name.starts_with(whole_file::TEMPORARY)) {
+        // It is a leftover still if it stays.
+        let _ = fs::remove_file(path);
+    }
+}
+
+fn note(path: &Path, what: String, mend: &str) -> Fault {
+    Fault { file: path.to_string_lossy().into(), line: Line(0), what, mend: mend.into() }
+}
+
+fn unread(path: &Path, error: &FileError) -> Fault {
+    // The error begins with the path, and so does the note.
+    let error = error.to_string();
+    let what = error.strip_prefix(&format!("{}: ", path.display())).unwrap_or(&error).to_owned();
+    note(path, format!("is not read: {what}"), "put a regular file there, or remove it")
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().fold(String::with_capacity(2 * bytes.len()), |mut text, byte| {
+        // Writing to a String never fails.
+        let _ = write!(text, "{byte:02x}");
+        text
+    })
+}
+
+/// A header of text lines, the first with a hash of all that follows; then the signature; then the roster.
+fn encode(kept: &Kept) -> Vec<u8> {
+    let Kept { owner, key, serial, bytes, signature, .. } = kept;
+    let mut rest =
+        format!("owner {owner}\nkey {key}\nserial {serial}\nsignature {}\n\n", signature.len()).into_bytes();
+    rest.extend_from_slice(signature);
+    rest.extend_from_slice(bytes);
+    let mut file = format!("{MAGIC}{}\n", hex(&hash(&rest))).into_bytes();
+    file.extend_from_slice(&rest);
+    file
+}
+
+fn decode(file: &[u8]) -> Result<Kept, String> {
+    let damaged = || "the file is damaged".to_owned();
+    let rest = file.strip_prefix(MAGIC.as_bytes()).ok_or("the file is of another format")?;
+    let (sum, rest) = rest.split_at_checked(64).ok_or_else(damaged)?;
+    let rest = rest.strip_prefix(b"\n").ok_or_else(damaged)?;
+    if sum != hex(&hash(rest)).as_bytes() {
+        return Err(damaged());
+    }
+    let end = rest.windows(2).take(HEADER_MAX).position(|two| two == b"\n\n").ok_or_else(damaged)?;
+    let header = std::str::from_utf8(&rest[..end]).map_err(|_| damaged())?;
+    let value = |name: &str| {
+        let line = header.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
+        line.ok_or_else(|| format!("the file has no {name}"))
+    };
+    let length = value("signature")?.parse::<usize>().map_err(|_| damaged())?;
+    let (signature, bytes) = rest[end + 2..].split_at_checked(length).ok_or_else(damaged)?;
+    let (signature, bytes): (Arc<[u8]>, Arc<[u8]>) = (signature.into(), bytes.into());
+    Ok(Kept {
+        owner: value("owner")?.parse().map_err(|_| damaged())?,
+        key: value("key")?.parse().map_err(|_| damaged())?,
+        serial: value("serial")?.parse().map_err(|_| damaged())?,
+        hash: hash(&bytes),
+        bytes,
+        signature,
+    })
+}
