@@ -2,12 +2,14 @@
 //! no constructor makes one that isn't.
 
 pub mod key;
+pub mod line;
 pub mod name;
 pub mod prefix;
 pub mod reason;
 pub mod signify;
 
 pub use key::{KeyError, PrivateKey, PublicKey};
+pub use line::{Fault, Faults, Line};
 pub use name::{Name, NameError, NodePath};
 pub use prefix::canonical;
 pub use reason::DropReason;

@@ -6,7 +6,6 @@
 
 pub mod address;
 pub mod join;
-pub mod line;
 pub mod model;
 pub mod parse;
 pub mod rule;
@@ -21,8 +20,8 @@ use ipnetwork::{Ipv4Network, Ipv6Network};
 use crate::base::signify;
 use crate::base::{Name, NodePath, PublicKey};
 
+pub use crate::base::line::{self, Fault, Faults, Line};
 pub use join::{Because, Joined, Refused};
-pub use line::{Fault, Faults, Line};
 pub use model::{Model, NodeId, OwnerId};
 pub use parse::parse;
 pub use rule::{Action, Kind, Policy, Rule, Selector};
