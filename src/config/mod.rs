@@ -1,1 +1,70 @@
 //! The node's own configuration (DESIGN 9): which mesh node this is, its key, its owner's key, where rosters are.
+//!
+//! Text becomes a [`Config`] in one place (`parse`), with every fault at once, each with its line and its mend. Nothing
+//! is read from disk here: paths are made absolute against the folder of the file, and what they name is opened above
+//! the wall.
+
+mod interface;
+mod keys;
+mod parse;
+
+use std::net::SocketAddr;
+use std::num::NonZeroU32;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use crate::base::NodePath;
+use crate::base::signify::OwnerKey;
+
+pub use interface::{InterfaceName, InterfaceNameError};
+
+/// Where the configuration is unless `--config` says otherwise.
+pub const CONFIG_FILE: &str = "/etc/vpmesh/node.toml";
+/// Where the control socket is unless the configuration says otherwise.
+pub const CONTROL_SOCKET: &str = "/var/run/vpmesh.sock";
+/// The largest configuration file that is read, in bytes.
+pub const CONFIG_BYTES_MAX: usize = 64 * 1024;
+/// Marks that OpenWrt's mwan3 and pbr use on packets; ours stays out of them.
+pub const FWMARK_TAKEN: u32 = 0x00ff_3f00;
+
+/// One mesh node's configuration, checked. What the file leaves out has its default.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Config {
+    /// The file's name as faults print it.
+    pub file: Arc<str>,
+    /// OWNER/ROOM/GATEWAY or OWNER/RELAY, as in the owner's roster.
+    pub node: NodePath,
+    /// WireGuard's base64 in a file of mode 0600.
+    pub private_key: PathBuf,
+    pub owner_key: OwnerKeySource,
+    /// The folder of NAME.toml and NAME.toml.sig.
+    pub rosters: PathBuf,
+    /// The TUN device's name.
+    pub interface: InterfaceName,
+    /// The UDP port, in both families.
+    pub listen: u16,
+    /// The control socket's path.
+    pub control: PathBuf,
+    /// Where `/metrics` is served; `None`: nowhere.
+    pub metrics: Option<SocketAddr>,
+    /// Bytes of the largest packet inside the tunnels, 1280 to 9000.
+    pub mtu: u16,
+    /// The mark on the datagrams that this node sends; shares no bit with [`FWMARK_TAKEN`].
+    pub fwmark: Option<NonZeroU32>,
+    /// The most flows that are kept.
+    pub flows: u32,
+    /// A level, or levels by module: `info`, `info,vpmesh::os=debug`.
+    pub log: String,
+    /// Bytes of the UDP socket's buffers.
+    pub receive_buffer: u32,
+    pub send_buffer: u32,
+}
+
+/// Where the owner's public key is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum OwnerKeySource {
+    /// Written in the configuration: signify's `RWQ…`.
+    Literal(OwnerKey),
+    /// In a file of signify's.
+    File(PathBuf),
+}
