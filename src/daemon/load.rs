@@ -58,13 +58,20 @@ pub fn load(config: &Config, running: Option<&Loaded>) -> Result<Loaded, Refusal
         let lines = refusals.iter().flat_map(|refusal| told(&refusal.faults));
         Refusal::Rosters(lines.chain(told(&found.notes)).collect())
     })?;
-    let mut errors: Vec<_> = in_force.refusals.iter().flat_map(|refusal| told(&refusal.faults)).collect();
-    // A disk that is full or read-only is said, and changes nothing of what runs.
-    if let Err(error) = store.keep(&in_force.kept) {
-        errors.push(format!("accepted rosters can't be kept on disk: {error}"));
-    }
+    let errors = in_force.refusals.iter().flat_map(|refusal| told(&refusal.faults)).collect();
     let notes = told(&found.notes).into_iter().chain(told(&in_force.notes)).collect();
     Ok(Loaded { model: Arc::clone(&in_force.model), errors, notes, in_force: Arc::new(in_force) })
+}
+
+impl Loaded {
+    /// Keeps on disk what is in force now, so that the node never goes back; once the engine serves it. A disk that is
+    /// full or read-only changes nothing of what runs.
+    ///
+    /// # Errors
+    /// The system's.
+    pub fn keep(&self, config: &Config) -> Result<(), FileError> {
+        Store::new(&config.rosters).keep(&self.in_force.kept).map(|_| ())
+    }
 }
 
 /// A roster in force whose file is there and can't be read is no roster that was taken away.

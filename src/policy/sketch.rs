@@ -211,7 +211,8 @@ impl Sketch {
             model.nodes[at].end = NodeId((u32::try_from(at + inside).expect("few nodes")).min(count));
         }
         for (i, owner) in self.owners.iter().enumerate() {
-            let node = model.find(&NodePath::owner_of(owner.clone())).expect("an owner");
+            let name = NodePath::owner_of(owner.clone());
+            let (node, _) = model.iter().find(|(_, node)| node.name == name).expect("an owner");
             model.owners.push(Owner {
                 roster: Arc::new(self.roster(owner, &model.node(node).policy)),
                 node,
