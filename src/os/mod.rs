@@ -1,4 +1,17 @@
-//! Floor 5: TUN, UDP, netlink, clock, files. Thin, no policy.
+//! Floor 5: the seam to the kernel. TUN, UDP, netlink, clock, files: each thin, with no policy, and each refusal an
+//! error that says the mend. All `unsafe` of the project is in here.
 
+pub mod batch;
+pub mod clock;
+pub mod key_file;
+pub mod netlink;
+pub mod path_mtu;
+pub mod random;
+mod ready;
+mod sockopt;
 pub mod store;
+pub mod tun;
+pub mod udp;
+pub mod unix_socket;
+pub mod watch;
 pub mod whole_file;

@@ -1,0 +1,93 @@
+//! Reading the socket, a batch at a time.
+
+use std::array;
+use std::io::{self, IoSliceMut};
+use std::net::{Ipv4Addr, SocketAddr};
+
+use quinn_udp::{BATCH_SIZE, RecvMeta, UdpSockRef};
+use tokio::io::Interest;
+
+use super::{UdpPort, from_socket};
+use crate::base::canonical;
+use crate::engine::Datagram;
+use crate::os::batch::Batch;
+
+/// Bytes of one slot: a train of GRO's has up to 64 KiB, and what doesn't fit is lost.
+const SLOT: usize = 64 * 1024;
+
+/// Memory that datagrams are read into, used again for every batch. Pages that no train touched are never resident.
+pub struct ReceiveSlots {
+    memory: Vec<u8>,
+    metas: [RecvMeta; BATCH_SIZE],
+}
+
+impl std::fmt::Debug for ReceiveSlots {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("ReceiveSlots").field("bytes", &self.memory.len()).finish_non_exhaustive()
+    }
+}
+
+impl Default for ReceiveSlots {
+    fn default() -> Self {
+        Self { memory: vec![0; SLOT * BATCH_SIZE], metas: [RecvMeta::default(); BATCH_SIZE] }
+    }
+}
+
+impl UdpPort {
+    /// Waits until the socket may have something to read.
+    ///
+    /// # Errors
+    /// The runtime's, when it shuts down.
+    pub async fn readable(&self) -> io::Result<()> {
+        // Readiness is cleared by `receive`, once it has seen the socket empty.
+        self.socket.readable().await?.retain_ready();
+        Ok(())
+    }
+
+    /// Reads a batch without waiting and hands it to `handle`, unless nothing waits.
+    ///
+    /// # Errors
+    /// The kernel's for this read. The next one may well succeed.
+    pub fn receive(
+        &mut self,
+        slots: &mut ReceiveSlots,
+        handle: impl FnOnce(&mut [Datagram<'_>]),
+    ) -> io::Result<Batch> {
+        let mut memory = slots.memory.chunks_exact_mut(SLOT);
+        let mut buffers: [IoSliceMut<'_>; BATCH_SIZE] =
+            array::from_fn(|_| IoSliceMut::new(memory.next().unwrap_or_default()));
+        let mut count = 0;
+        let outcome = self.socket.try_io(Interest::READABLE, |socket| {
+            count = self.state.recv(UdpSockRef::from(socket), &mut buffers, &mut slots.metas)?;
+            // A batch that is not full emptied the socket. Saying so spares the read that would find it empty.
+            if count < BATCH_SIZE { Err(io::ErrorKind::WouldBlock.into()) } else { Ok(()) }
+        });
+        match outcome {
+            Err(error) if error.kind() != io::ErrorKind::WouldBlock => return Err(error),
+            _ if count == 0 => return Ok(Batch::Empty),
+            _ => {}
+        }
+        let mut slots = slots.memory.chunks_exact_mut(SLOT).zip(&slots.metas);
+        let mut datagrams: [Datagram<'_>; BATCH_SIZE] =
+            array::from_fn(|_| slots.next().map_or_else(none, datagram));
+        handle(&mut datagrams[..count]);
+        Ok(if count < BATCH_SIZE { Batch::Last } else { Batch::More })
+    }
+}
+
+fn datagram<'m>((slot, meta): (&'m mut [u8], &RecvMeta)) -> Datagram<'m> {
+    let length = meta.len.min(slot.len());
+    Datagram {
+        source: from_socket(meta.addr),
+        local: meta.dst_ip.map(canonical),
+        ecn: meta.ecn.map_or(0, |ecn| ecn as u8),
+        bytes: &mut slot[..length],
+        stride: meta.stride.clamp(1, SLOT),
+    }
+}
+
+/// What fills the array behind the last datagram. Never seen.
+fn none<'m>() -> Datagram<'m> {
+    let source = SocketAddr::from((Ipv4Addr::UNSPECIFIED, 0));
+    Datagram { source, local: None, ecn: 0, bytes: &mut [], stride: 1 }
+}

@@ -1,0 +1,236 @@
+//! The UDP port: trains, both families, addresses, ECN, and what is lost.
+
+use std::net::{IpAddr, SocketAddr};
+use std::time::Instant;
+
+use vpmesh::engine::Transmit;
+use vpmesh::os::batch::Batch;
+use vpmesh::os::udp::{BindError, ReceiveSlots, UdpOptions, UdpPort};
+
+use crate::namespace::{block_on, in_namespace, ip};
+
+const OPTIONS: UdpOptions =
+    UdpOptions { port: 0, fwmark: None, receive_buffer: 4 << 20, send_buffer: 4 << 20 };
+
+fn port() -> UdpPort {
+    UdpPort::bind(&OPTIONS).unwrap()
+}
+
+/// A datagram or train as it came in.
+#[derive(Debug, PartialEq, Eq)]
+struct Came {
+    source: SocketAddr,
+    local: Option<IpAddr>,
+    ecn: u8,
+    bytes: Vec<u8>,
+    stride: usize,
+}
+
+/// What comes in until `bytes` of it did.
+async fn receive(port: &mut UdpPort, bytes: usize) -> Vec<Came> {
+    let mut slots = ReceiveSlots::default();
+    let mut all = Vec::new();
+    while all.iter().map(|came: &Came| came.bytes.len()).sum::<usize>() < bytes {
+        port.readable().await.unwrap();
+        port.receive(&mut slots, |datagrams| {
+            all.extend(datagrams.iter().map(|datagram| Came {
+                source: datagram.source,
+                local: datagram.local,
+                ecn: datagram.ecn,
+                bytes: datagram.bytes.to_vec(),
+                stride: datagram.stride,
+            }));
+        })
+        .unwrap();
+    }
+    all
+}
+
+fn train(destination: SocketAddr, bytes: &[u8], segment: usize) -> Transmit<'_> {
+    Transmit { peer: None, destination, local: None, ecn: 0, bytes, segment }
+}
+
+#[expect(clippy::disallowed_methods, reason = "the test is the shell here")]
+fn now() -> Instant {
+    Instant::now()
+}
+
+fn numbered(count: usize, segment: usize) -> Vec<u8> {
+    (0..count).flat_map(|n| std::iter::repeat_n(u8::try_from(n % 251).unwrap(), segment)).collect()
+}
+
+#[test]
+fn a_train_goes_out_and_comes_in_whole_in_both_families() {
+    block_on(async {
+        let (mut here, mut there) = (port(), port());
+        for host in ["127.0.0.1", "::1"] {
+            let host: IpAddr = host.parse().unwrap();
+            let bytes = [numbered(10, 1200), vec![7; 300]].concat();
+            here.send(&train((host, there.port().unwrap()).into(), &bytes, 1200), now());
+            let came = receive(&mut there, bytes.len()).await;
+            assert_eq!(came.len(), 1, "the kernel has GRO");
+            assert_eq!((came[0].source, came[0].local), ((host, here.port().unwrap()).into(), Some(host)));
+            assert_eq!((came[0].stride, &came[0].bytes), (1200, &bytes));
+            assert_eq!(here.take_losses(), Default::default());
+        }
+    });
+}
+
+#[test]
+fn a_train_longer_than_the_kernel_takes_goes_out_in_several() {
+    block_on(async {
+        let (mut here, mut there) = (port(), port());
+        let bytes = numbered(200, 1000);
+        here.send(&train(([127, 0, 0, 1], there.port().unwrap()).into(), &bytes, 1000), now());
+        let came = receive(&mut there, bytes.len()).await;
+        assert_eq!(came.concat_bytes(), bytes);
+        assert!(came.len() < 10, "{} pieces", came.len());
+    });
+}
+
+trait ConcatBytes {
+    fn concat_bytes(&self) -> Vec<u8>;
+}
+
+impl ConcatBytes for Vec<Came> {
+    fn concat_bytes(&self) -> Vec<u8> {
+        self.iter().flat_map(|came| came.bytes.iter().copied()).collect()
+    }
+}
+
+#[test]
+fn a_reply_leaves_from_the_address_that_was_asked() {
+    block_on(async {
+        let (mut here, mut there) = (port(), port());
+        let local: IpAddr = "127.0.0.2".parse().unwrap();
+        let destination = ([127, 0, 0, 3], there.port().unwrap()).into();
+        here.send(&Transmit { local: Some(local), ..train(destination, b"hello", 5) }, now());
+        let came = receive(&mut there, 5).await;
+        assert_eq!((came[0].source.ip(), came[0].local), (local, Some("127.0.0.3".parse().unwrap())));
+    });
+}
+
+#[test]
+fn an_address_that_the_host_lost_does_not_stop_the_tunnel() {
+    block_on(async {
+        let (mut here, mut there) = (port(), port());
+        for (host, lost) in [("127.0.0.1", "192.0.2.77"), ("::1", "2001:db8::77")] {
+            let (host, lost): (IpAddr, IpAddr) = (host.parse().unwrap(), lost.parse().unwrap());
+            let bytes = numbered(8, 1000);
+            for _ in 0..3 {
+                let destination = (host, there.port().unwrap()).into();
+                here.send(&Transmit { local: Some(lost), ..train(destination, &bytes, 1000) }, now());
+                assert_eq!(receive(&mut there, bytes.len()).await.concat_bytes(), bytes);
+            }
+            assert_eq!(here.take_losses(), Default::default());
+        }
+    });
+}
+
+#[test]
+fn ecn_arrives_beside_everything_else_that_comes_with_a_train() {
+    block_on(async {
+        let (mut here, mut there) = (port(), port());
+        for host in ["127.0.0.1", "::1"] {
+            for ecn in 0..4 {
+                let destination = (host.parse::<IpAddr>().unwrap(), there.port().unwrap()).into();
+                let bytes = numbered(4, 1000);
+                here.send(&Transmit { ecn, ..train(destination, &bytes, 1000) }, now());
+                let came = receive(&mut there, bytes.len()).await;
+                assert_eq!((came[0].ecn, came[0].stride), (ecn, 1000), "{host}");
+            }
+        }
+    });
+}
+
+/// ```text
+/// here ── lo, MTU 1280 ── there
+/// ```
+#[test]
+fn a_train_wider_than_its_path_arrives_datagram_by_datagram_and_other_paths_keep_theirs() {
+    in_namespace(|| async {
+        ip("link set lo mtu 1280");
+        let (mut here, mut there) = (port(), port());
+        for (wide, narrow) in [("127.0.0.1", "127.0.0.2"), ("::1", "127.0.0.3")] {
+            let to = |host: &str| (host.parse::<IpAddr>().unwrap(), there.port().unwrap()).into();
+            let (wide, narrow): (SocketAddr, SocketAddr) = (to(wide), to(narrow));
+            let bytes = numbered(20, 1400);
+            here.send(&train(wide, &bytes, 1400), now());
+            let came = receive(&mut there, bytes.len()).await;
+            assert_eq!((came.len(), came.concat_bytes()), (20, bytes.clone()), "fragmented and put together");
+            let bytes = numbered(20, 1000);
+            here.send(&Transmit { ecn: 2, ..train(narrow, &bytes, 1000) }, now());
+            let came = receive(&mut there, bytes.len()).await;
+            assert_eq!((came.len(), came[0].ecn), (1, 2), "a refusal is about one path");
+            assert_eq!(here.take_losses(), Default::default());
+        }
+    });
+}
+
+/// ```text
+/// here ── near0, a veth whose neighbour is not known ── far0
+/// ```
+#[test]
+fn a_full_socket_fills_the_backlog_then_counts_then_drains() {
+    in_namespace(|| async {
+        ip("link add near0 type veth peer name far0");
+        ip("addr add 10.9.0.1/24 dev near0");
+        ip("link set near0 up");
+        ip("link set far0 up");
+        let mut here = UdpPort::bind(&UdpOptions { send_buffer: 65_536, ..OPTIONS }).unwrap();
+        let to: SocketAddr = "10.9.0.2:51888".parse().unwrap();
+        let bytes = numbered(1, 1200);
+        let mut sent = 0u64;
+        while here.take_losses().full == 0 {
+            assert!(sent < 10_000, "the backlog is bounded");
+            here.send(&train(to, &bytes, 1200), now());
+            sent += 1;
+        }
+        assert!(here.has_backlog());
+        let neighbour = ip("-br link show far0").split_whitespace().nth(2).unwrap().to_owned();
+        ip(&format!("neigh replace 10.9.0.2 lladdr {neighbour} dev near0"));
+        while here.has_backlog() {
+            here.writable().await.unwrap();
+            here.flush(now());
+        }
+        let arrived = ip("-s link show far0");
+        assert_eq!(here.take_losses(), Default::default(), "{arrived}");
+    });
+}
+
+#[test]
+fn what_nobody_reads_is_counted() {
+    block_on(async {
+        let mut here = port();
+        let there = UdpPort::bind(&UdpOptions { receive_buffer: 65_536, ..OPTIONS }).unwrap();
+        assert_eq!(there.overflows(), 0);
+        let bytes = vec![0; 30_000];
+        for _ in 0..40 {
+            here.send(&train(([127, 0, 0, 1], there.port().unwrap()).into(), &bytes, 1000), now());
+        }
+        assert!(there.overflows() > 0);
+    });
+}
+
+#[test]
+fn an_empty_socket_says_so() {
+    block_on(async {
+        let (mut here, mut there) = (port(), port());
+        let mut slots = ReceiveSlots::default();
+        assert_eq!(there.receive(&mut slots, |_| panic!("nothing came")).unwrap(), Batch::Empty);
+        here.send(&train(([127, 0, 0, 1], there.port().unwrap()).into(), b"x", 1), now());
+        there.readable().await.unwrap();
+        assert_eq!(there.receive(&mut slots, |_| ()).unwrap(), Batch::Last);
+        assert_eq!(there.receive(&mut slots, |_| panic!("nothing came")).unwrap(), Batch::Empty);
+    });
+}
+
+#[test]
+fn a_port_that_is_taken_is_refused_with_the_mend() {
+    block_on(async {
+        let first = port();
+        let refusal = UdpPort::bind(&UdpOptions { port: first.port().unwrap(), ..OPTIONS }).unwrap_err();
+        assert!(matches!(refusal, BindError::Taken { .. }));
+        assert!(refusal.to_string().contains("write another `listen`"), "{refusal}");
+    });
+}
