@@ -2,6 +2,8 @@
 
 use std::net::{IpAddr, SocketAddr};
 
+use vpmesh::engine::{Datagram, Outbox};
+
 use crate::ip;
 use crate::town::{Town, join};
 
@@ -305,4 +307,20 @@ fn a_station_that_moves_is_answered_where_it_is() {
     town.send(LAPTOP, &ip::udp(laptop, 7000, nas, 7000, 10));
     town.send(NAS, &ip::udp(nas, 7000, laptop, 7000, 10));
     assert_eq!((town.received(NAS).len(), town.received(LAPTOP).len()), (1, 1));
+}
+
+#[test]
+fn a_train_that_comes_in_goes_out_as_one() {
+    let mut town = attic();
+    let packet = ip::udp(town.v6(LAPTOP), 7000, town.v6(NAS), 7000, 1000);
+    town.send(LAPTOP, &packet);
+    let sealed: Vec<_> = (0..20).map(|_| town.sealed(LAPTOP, &packet)).collect();
+    let stride = sealed[0].1.len();
+    let mut train: Vec<u8> = sealed.iter().flat_map(|(_, bytes)| bytes.clone()).collect();
+    let datagram = Datagram { source: sealed[0].0, local: None, ecn: 0, bytes: &mut train, stride };
+    let mut out = Outbox::with_capacity(1 << 18, 1 << 16);
+    let now = town.now;
+    town.gateway(GW).engine.handle_udp(&mut [datagram], now, &mut out);
+    let trains: Vec<_> = out.transmits().map(|transmit| (transmit.bytes.len(), transmit.segment)).collect();
+    assert_eq!(trains, [(20 * stride, stride)]);
 }
