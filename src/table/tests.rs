@@ -205,6 +205,16 @@ fn later_fragments_follow_their_first() {
 }
 
 #[test]
+fn a_flow_between_ports_0_is_told_as_it_is() {
+    let (mut flows, now) = table(100);
+    flows.open(&udp(1, 0, 2, 0), A, B, now).unwrap();
+    flows.open(&packet(1, 2, 47, Transport::Opaque), A, B, now).unwrap();
+    let mut ports: Vec<_> = flows.iter(now).map(|flow| (flow.tuple.protocol, flow.tuple.ports)).collect();
+    ports.sort_by_key(|(protocol, _)| *protocol);
+    assert_eq!(ports, [(protocol::UDP, Ports::Known { src: 0, dst: 0 }), (47, Ports::None)]);
+}
+
+#[test]
 fn a_removed_peer_takes_its_flows_along() {
     let (mut flows, now) = table(100);
     flows.open(&udp(1, 1, 2, 2), A, B, now).unwrap();
