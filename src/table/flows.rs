@@ -122,8 +122,18 @@ impl FlowTable {
         }
         let second = self.second(now);
         let tuple = packet.tuple();
-        let (key, side) = self.fragments.find(packet, from, second).unwrap_or_else(|| Key::new(&tuple));
-        let Some(slot) = self.find(&key) else {
+        let (mut key, mut side) = Key::new(&tuple);
+        let mut found = self.find(&key);
+        // A later fragment whose first one's flow is gone is as one with no first.
+        if let Some((first, of, overwrites)) = self.fragments.find(packet, from, second)
+            && let Some(slot) = self.find(&first)
+        {
+            if overwrites {
+                return Found::Stray;
+            }
+            (key, side, found) = (first, of, Some(slot));
+        }
+        let Some(slot) = found else {
             return if may_begin(&packet.transport, tuple.ports) { Found::New } else { Found::Stray };
         };
         let entry = &mut self.entries[slot as usize];

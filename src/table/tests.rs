@@ -215,6 +215,37 @@ fn a_flow_between_ports_0_is_told_as_it_is() {
 }
 
 #[test]
+fn later_fragments_whose_first_lost_its_flow_are_one_flow_of_their_own() {
+    let (mut flows, now) = table(100);
+    let fragment = |offset, more| Some(Fragment { id: 77, offset, more, end: offset + 80 });
+    let first = Packet { fragment: fragment(0, true), ..udp(1, 5000, 2, 53) };
+    flows.open(&first, A, B, now).unwrap();
+    flows.retain(now, |_| Keep::Cut);
+    for offset in [80, 160, 240] {
+        let later =
+            Packet { fragment: fragment(offset, true), ..packet(1, 2, protocol::UDP, Transport::Opaque) };
+        if flows.lookup(&later, A, now) == Found::New {
+            flows.open(&later, A, B, now).unwrap();
+        }
+        assert_eq!(flows.len(), 1);
+    }
+}
+
+#[test]
+fn a_fragment_that_overwrites_the_first_is_refused() {
+    let (mut flows, now) = table(100);
+    let fragment = |offset, end, more| Some(Fragment { id: 77, offset, more, end });
+    let first = Packet { fragment: fragment(0, 80, true), ..udp(1, 5000, 2, 53) };
+    flows.open(&first, A, B, now).unwrap();
+    let later = |offset| Packet {
+        fragment: fragment(offset, offset + 80, true),
+        ..packet(1, 2, protocol::UDP, Transport::Opaque)
+    };
+    assert_eq!(flows.lookup(&later(72), A, now), Found::Stray);
+    assert!(matches!(flows.lookup(&later(80), A, now), Found::Hit { .. }));
+}
+
+#[test]
 fn a_removed_peer_takes_its_flows_along() {
     let (mut flows, now) = table(100);
     flows.open(&udp(1, 1, 2, 2), A, B, now).unwrap();
