@@ -249,14 +249,24 @@ impl FlowTable {
     }
 
     fn link(&mut self, slot: u32) {
-        let (state, from) = (self.entries[slot as usize].state as usize, self.entries[slot as usize].from);
+        let state = self.entries[slot as usize].state as usize;
         self.by_state[state].push(&mut self.entries, slot, |entry| &mut entry.by_state);
-        self.shares.get_mut(from).lists[state].push(&mut self.entries, slot, |entry| &mut entry.by_share);
+        self.link_share(slot);
     }
 
     fn unlink(&mut self, slot: u32) {
-        let (state, from) = (self.entries[slot as usize].state as usize, self.entries[slot as usize].from);
+        let state = self.entries[slot as usize].state as usize;
         self.by_state[state].remove(&mut self.entries, slot, |entry| &mut entry.by_state);
+        self.unlink_share(slot);
+    }
+
+    fn link_share(&mut self, slot: u32) {
+        let (state, from) = (self.entries[slot as usize].state as usize, self.entries[slot as usize].from);
+        self.shares.get_mut(from).lists[state].push(&mut self.entries, slot, |entry| &mut entry.by_share);
+    }
+
+    fn unlink_share(&mut self, slot: u32) {
+        let (state, from) = (self.entries[slot as usize].state as usize, self.entries[slot as usize].from);
         self.shares.get_mut(from).lists[state].remove(&mut self.entries, slot, |entry| &mut entry.by_share);
     }
 
@@ -310,15 +320,16 @@ impl FlowTable {
         }
     }
 
+    /// Gives a flow to another peer's share. Its place among all flows stays: it has been silent as long as before.
     fn rebind(&mut self, slot: u32, from: Via, to: Via) {
         let old = self.entries[slot as usize].from;
-        self.unlink(slot);
+        self.unlink_share(slot);
         self.shares.get_mut(old).count -= 1;
         self.shares.shrink(old);
         let entry = &mut self.entries[slot as usize];
         (entry.from, entry.to) = (from, to);
         self.shares.get_mut(from).count += 1;
-        self.link(slot);
+        self.link_share(slot);
     }
 
     /// Ends every flow that this peer carries on either side; how many there were.

@@ -246,6 +246,23 @@ fn a_fragment_that_overwrites_the_first_is_refused() {
 }
 
 #[test]
+fn a_flow_that_changes_hands_still_ends_when_it_has_been_silent() {
+    let (mut flows, now) = table(100);
+    let at = |seconds| now + Duration::from_secs(seconds);
+    flows.open(&udp(1, 1, 2, 2), A, B, at(0)).unwrap();
+    flows.open(&udp(1, 3, 2, 4), A, B, at(30)).unwrap();
+    flows.retain(at(40), |flow| match flow.tuple.ports {
+        Ports::Known { dst: 2, .. } => Keep::Keep { from: C, to: B },
+        _ => Keep::Keep { from: A, to: B },
+    });
+    assert_eq!(flows.next_expiry(), Some(at(60)));
+    flows.expire(at(60));
+    assert_eq!((flows.len(), flows.count_of(A), flows.count_of(C)), (1, 1, 0));
+    flows.expire(at(90));
+    assert!(flows.is_empty());
+}
+
+#[test]
 fn a_removed_peer_takes_its_flows_along() {
     let (mut flows, now) = table(100);
     flows.open(&udp(1, 1, 2, 2), A, B, now).unwrap();
