@@ -145,8 +145,7 @@ impl FlowTable {
         if expected != from {
             return Found::OtherPeer;
         }
-        if reopens(entry.state, &packet.transport) {
-            self.remove(slot);
+        if reopens(entry.state, &packet.transport, direction) {
             return Found::New;
         }
         entry.packets[direction as usize] += 1;
@@ -177,14 +176,18 @@ impl FlowTable {
         }
     }
 
-    /// Puts in the flow that this packet begins; it was judged and found [`Found::New`].
+    /// Puts in the flow that this packet begins; it was judged and found [`Found::New`]. It takes the place of one that
+    /// was before it between the same ports.
     ///
     /// # Errors
     /// [`DropReason::FlowsFull`] when there is no room and nothing of the peer's own to give up.
     pub fn open(&mut self, packet: &Packet, from: Via, to: Via, now: Instant) -> Result<(), DropReason> {
+        let (key, side) = Key::new(&packet.tuple());
+        if let Some(before) = self.find(&key) {
+            self.remove(before);
+        }
         self.make_room(from)?;
         let second = self.second(now);
-        let (key, side) = Key::new(&packet.tuple());
         let mut seen = Seen::default();
         let entry = Entry {
             key,

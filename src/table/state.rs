@@ -110,8 +110,10 @@ pub(super) fn may_begin(transport: &Transport, ports: Ports) -> bool {
     }
 }
 
-/// Whether a packet of a flow that is over begins it anew: a port used again.
-pub(super) fn reopens(state: State, transport: &Transport) -> bool {
+/// Whether a packet of a flow asks to begin one anew: a port used again after a close, or a connection that the other
+/// side begins, which was never judged. Two sides that begin at the same time are one connection (RFC 9293, 3.5).
+pub(super) fn reopens(state: State, transport: &Transport, direction: Direction) -> bool {
     matches!(transport, Transport::Tcp(tcp) if tcp.flags.opens())
-        && matches!(state, State::Closed | State::Closing)
+        && (matches!(state, State::Closed | State::Closing)
+            || (direction == Direction::Reply && state != State::New))
 }

@@ -263,6 +263,23 @@ fn a_flow_that_changes_hands_still_ends_when_it_has_been_silent() {
 }
 
 #[test]
+fn a_connection_that_the_other_side_begins_is_a_flow_of_its_own() {
+    let (mut flows, now) = table(100);
+    let (there, back) = (|flags| tcp(1, 5000, 2, 22, flags), |flags| tcp(2, 22, 1, 5000, flags));
+    flows.open(&there(SYN), A, B, now).unwrap();
+    flows.lookup(&back(SYN | ACK), B, now);
+    flows.lookup(&there(ACK), A, now);
+    assert_eq!(flows.lookup(&back(SYN), B, now), Found::New, "leave to come in is not leave to go out");
+    assert!(
+        matches!(flows.lookup(&there(ACK), A, now), Found::Hit { .. }),
+        "until it is let pass, nothing changes"
+    );
+    flows.open(&back(SYN), B, A, now).unwrap();
+    assert_eq!((flows.len(), flows.count_of(A), flows.count_of(B)), (1, 0, 1));
+    assert_eq!(flows.lookup(&there(SYN | ACK), A, now), Found::Hit { to: B, direction: Direction::Reply });
+}
+
+#[test]
 fn a_removed_peer_takes_its_flows_along() {
     let (mut flows, now) = table(100);
     flows.open(&udp(1, 1, 2, 2), A, B, now).unwrap();
