@@ -280,6 +280,22 @@ fn a_connection_that_the_other_side_begins_is_a_flow_of_its_own() {
 }
 
 #[test]
+fn a_reset_is_believed_until_who_sent_it_speaks_again() {
+    let (mut flows, now) = table(100);
+    let (there, back) = (|flags| tcp(1, 5000, 2, 80, flags), |flags| tcp(2, 80, 1, 5000, flags));
+    flows.open(&there(SYN), A, B, now).unwrap();
+    flows.lookup(&back(SYN | ACK), B, now);
+    flows.lookup(&there(ACK), A, now);
+    let state = |flows: &FlowTable| flows.iter(now).next().map(|flow| flow.state);
+    flows.lookup(&back(RST), B, now);
+    assert_eq!(state(&flows), Some(State::Closed));
+    flows.lookup(&there(ACK), A, now);
+    assert_eq!(state(&flows), Some(State::Closed), "what was on its way");
+    flows.lookup(&back(ACK), B, now);
+    assert_eq!(state(&flows), Some(State::Established), "it was somebody else's");
+}
+
+#[test]
 fn a_removed_peer_takes_its_flows_along() {
     let (mut flows, now) = table(100);
     flows.open(&udp(1, 1, 2, 2), A, B, now).unwrap();
