@@ -122,8 +122,18 @@ impl FlowTable {
         }
         let second = self.second(now);
         let tuple = packet.tuple();
-        let (key, side) = self.fragments.find(packet, from, second).unwrap_or_else(|| Key::new(&tuple));
-        let Some(slot) = self.find(&key) else {
+        let (mut key, mut side) = Key::new(&tuple);
+        let mut found = self.find(&key);
+        // A later fragment whose first one's flow is gone is as one with no first.
+        if let Some((first, of, overwrites)) = self.fragments.find(packet, from, second)
+            && let Some(slot) = self.find(&first)
+        {
+            if overwrites {
+                return Found::Stray;
+            }
+            (key, side, found) = (first, of, Some(slot));
+        }
+        let Some(slot) = found else {
             return if may_begin(&packet.transport, tuple.ports) { Found::New } else { Found::Stray };
         };
         let entry = &mut self.entries[slot as usize];
@@ -135,8 +145,7 @@ impl FlowTable {
         if expected != from {
             return Found::OtherPeer;
         }
-        if reopens(entry.state, &packet.transport) {
-            self.remove(slot);
+        if reopens(entry.state, &packet.transport, direction) {
             return Found::New;
         }
         entry.packets[direction as usize] += 1;
@@ -167,14 +176,18 @@ impl FlowTable {
         }
     }
 
-    /// Puts in the flow that this packet begins; it was judged and found [`Found::New`].
+    /// Puts in the flow that this packet begins; it was judged and found [`Found::New`]. It takes the place of one that
+    /// was before it between the same ports.
     ///
     /// # Errors
     /// [`DropReason::FlowsFull`] when there is no room and nothing of the peer's own to give up.
     pub fn open(&mut self, packet: &Packet, from: Via, to: Via, now: Instant) -> Result<(), DropReason> {
+        let (key, side) = Key::new(&packet.tuple());
+        if let Some(before) = self.find(&key) {
+            self.remove(before);
+        }
         self.make_room(from)?;
         let second = self.second(now);
-        let (key, side) = Key::new(&packet.tuple());
         let mut seen = Seen::default();
         let entry = Entry {
             key,
@@ -239,14 +252,24 @@ impl FlowTable {
     }
 
     fn link(&mut self, slot: u32) {
-        let (state, from) = (self.entries[slot as usize].state as usize, self.entries[slot as usize].from);
+        let state = self.entries[slot as usize].state as usize;
         self.by_state[state].push(&mut self.entries, slot, |entry| &mut entry.by_state);
-        self.shares.get_mut(from).lists[state].push(&mut self.entries, slot, |entry| &mut entry.by_share);
+        self.link_share(slot);
     }
 
     fn unlink(&mut self, slot: u32) {
-        let (state, from) = (self.entries[slot as usize].state as usize, self.entries[slot as usize].from);
+        let state = self.entries[slot as usize].state as usize;
         self.by_state[state].remove(&mut self.entries, slot, |entry| &mut entry.by_state);
+        self.unlink_share(slot);
+    }
+
+    fn link_share(&mut self, slot: u32) {
+        let (state, from) = (self.entries[slot as usize].state as usize, self.entries[slot as usize].from);
+        self.shares.get_mut(from).lists[state].push(&mut self.entries, slot, |entry| &mut entry.by_share);
+    }
+
+    fn unlink_share(&mut self, slot: u32) {
+        let (state, from) = (self.entries[slot as usize].state as usize, self.entries[slot as usize].from);
         self.shares.get_mut(from).lists[state].remove(&mut self.entries, slot, |entry| &mut entry.by_share);
     }
 
@@ -300,15 +323,16 @@ impl FlowTable {
         }
     }
 
+    /// Gives a flow to another peer's share. Its place among all flows stays: it has been silent as long as before.
     fn rebind(&mut self, slot: u32, from: Via, to: Via) {
         let old = self.entries[slot as usize].from;
-        self.unlink(slot);
+        self.unlink_share(slot);
         self.shares.get_mut(old).count -= 1;
         self.shares.shrink(old);
         let entry = &mut self.entries[slot as usize];
         (entry.from, entry.to) = (from, to);
         self.shares.get_mut(from).count += 1;
-        self.link(slot);
+        self.link_share(slot);
     }
 
     /// Ends every flow that this peer carries on either side; how many there were.

@@ -23,6 +23,8 @@ struct First {
     protocol: u8,
     key: Key,
     side: Side,
+    /// Where its data ends.
+    end: u16,
     until: u32,
 }
 
@@ -51,6 +53,7 @@ impl Fragments {
             protocol: packet.protocol,
             key,
             side,
+            end: fragment.end,
             until: second + LIFETIME,
         };
         let ring = self.rings.entry(from).or_default();
@@ -62,8 +65,9 @@ impl Fragments {
         ring.next = (ring.next + 1) % RING;
     }
 
-    /// The flow that a later fragment belongs to.
-    pub(super) fn find(&self, packet: &Packet, from: Via, second: u32) -> Option<(Key, Side)> {
+    /// The flow that a later fragment belongs to, and whether it would overwrite the first one, whose ports were judged
+    /// (RFC 5722).
+    pub(super) fn find(&self, packet: &Packet, from: Via, second: u32) -> Option<(Key, Side, bool)> {
         let fragment = packet.fragment.filter(|fragment| fragment.offset > 0)?;
         let firsts = &self.rings.get(&from)?.firsts;
         let is_first = |first: &&First| {
@@ -73,7 +77,7 @@ impl Fragments {
                 && first.protocol == packet.protocol
                 && first.until >= second
         };
-        firsts.iter().find(is_first).map(|first| (first.key, first.side))
+        firsts.iter().find(is_first).map(|first| (first.key, first.side, fragment.offset < first.end))
     }
 
     pub(super) fn remove_peer(&mut self, via: Via) {

@@ -3,7 +3,7 @@
 use std::net::{IpAddr, Ipv6Addr};
 
 use super::flow::Direction;
-use crate::packet::{Ports, Tuple};
+use crate::packet::{Ports, Tuple, protocol};
 
 /// Both ends of a conversation, in an order that does not depend on who sent the packet. 40 bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -66,8 +66,10 @@ impl Key {
             Side::High => (high, low),
         };
         let ports = match self.kind {
-            Kind::Both if self.low_port == 0 && self.high_port == 0 => Ports::None,
-            Kind::Both => Ports::Known { src: src_port, dst: dst_port },
+            Kind::Both if matches!(self.protocol, protocol::TCP | protocol::UDP) => {
+                Ports::Known { src: src_port, dst: dst_port }
+            }
+            Kind::Both => Ports::None,
             Kind::Echo => Ports::Echo { request: side == Side::Low, ident: src_port },
             Kind::OneWay => Ports::OneWay,
         };

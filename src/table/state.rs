@@ -61,6 +61,8 @@ pub(super) struct Seen {
     replied: bool,
     /// FIN seen: forward, reply.
     fin: [bool; 2],
+    /// Who reset it, and the state before.
+    reset: Option<(Direction, State)>,
 }
 
 impl Seen {
@@ -78,7 +80,21 @@ impl Seen {
     }
 
     fn advance_tcp(&mut self, state: State, flags: TcpFlags, direction: Direction) -> State {
-        if flags.has(TcpFlags::RST) || state == State::Closed {
+        if flags.has(TcpFlags::RST) {
+            if state != State::Closed {
+                self.reset = Some((direction, state));
+            }
+            return State::Closed;
+        }
+        // A reset is believed until who sent it speaks again: then it was somebody else's, with a guessed source.
+        let state = match self.reset {
+            Some((by, before)) if by == direction => {
+                self.reset = None;
+                before
+            }
+            _ => state,
+        };
+        if state == State::Closed {
             return State::Closed;
         }
         if flags.has(TcpFlags::FIN) {
@@ -110,8 +126,10 @@ pub(super) fn may_begin(transport: &Transport, ports: Ports) -> bool {
     }
 }
 
-/// Whether a packet of a flow that is over begins it anew: a port used again.
-pub(super) fn reopens(state: State, transport: &Transport) -> bool {
+/// Whether a packet of a flow asks to begin one anew: a port used again after a close, or a connection that the other
+/// side begins, which was never judged. Two sides that begin at the same time are one connection (RFC 9293, 3.5).
+pub(super) fn reopens(state: State, transport: &Transport, direction: Direction) -> bool {
     matches!(transport, Transport::Tcp(tcp) if tcp.flags.opens())
-        && matches!(state, State::Closed | State::Closing)
+        && (matches!(state, State::Closed | State::Closing)
+            || (direction == Direction::Reply && state != State::New))
 }

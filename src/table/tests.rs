@@ -205,6 +205,97 @@ fn later_fragments_follow_their_first() {
 }
 
 #[test]
+fn a_flow_between_ports_0_is_told_as_it_is() {
+    let (mut flows, now) = table(100);
+    flows.open(&udp(1, 0, 2, 0), A, B, now).unwrap();
+    flows.open(&packet(1, 2, 47, Transport::Opaque), A, B, now).unwrap();
+    let mut ports: Vec<_> = flows.iter(now).map(|flow| (flow.tuple.protocol, flow.tuple.ports)).collect();
+    ports.sort_by_key(|(protocol, _)| *protocol);
+    assert_eq!(ports, [(protocol::UDP, Ports::Known { src: 0, dst: 0 }), (47, Ports::None)]);
+}
+
+#[test]
+fn later_fragments_whose_first_lost_its_flow_are_one_flow_of_their_own() {
+    let (mut flows, now) = table(100);
+    let fragment = |offset, more| Some(Fragment { id: 77, offset, more, end: offset + 80 });
+    let first = Packet { fragment: fragment(0, true), ..udp(1, 5000, 2, 53) };
+    flows.open(&first, A, B, now).unwrap();
+    flows.retain(now, |_| Keep::Cut);
+    for offset in [80, 160, 240] {
+        let later =
+            Packet { fragment: fragment(offset, true), ..packet(1, 2, protocol::UDP, Transport::Opaque) };
+        if flows.lookup(&later, A, now) == Found::New {
+            flows.open(&later, A, B, now).unwrap();
+        }
+        assert_eq!(flows.len(), 1);
+    }
+}
+
+#[test]
+fn a_fragment_that_overwrites_the_first_is_refused() {
+    let (mut flows, now) = table(100);
+    let fragment = |offset, end, more| Some(Fragment { id: 77, offset, more, end });
+    let first = Packet { fragment: fragment(0, 80, true), ..udp(1, 5000, 2, 53) };
+    flows.open(&first, A, B, now).unwrap();
+    let later = |offset| Packet {
+        fragment: fragment(offset, offset + 80, true),
+        ..packet(1, 2, protocol::UDP, Transport::Opaque)
+    };
+    assert_eq!(flows.lookup(&later(72), A, now), Found::Stray);
+    assert!(matches!(flows.lookup(&later(80), A, now), Found::Hit { .. }));
+}
+
+#[test]
+fn a_flow_that_changes_hands_still_ends_when_it_has_been_silent() {
+    let (mut flows, now) = table(100);
+    let at = |seconds| now + Duration::from_secs(seconds);
+    flows.open(&udp(1, 1, 2, 2), A, B, at(0)).unwrap();
+    flows.open(&udp(1, 3, 2, 4), A, B, at(30)).unwrap();
+    flows.retain(at(40), |flow| match flow.tuple.ports {
+        Ports::Known { dst: 2, .. } => Keep::Keep { from: C, to: B },
+        _ => Keep::Keep { from: A, to: B },
+    });
+    assert_eq!(flows.next_expiry(), Some(at(60)));
+    flows.expire(at(60));
+    assert_eq!((flows.len(), flows.count_of(A), flows.count_of(C)), (1, 1, 0));
+    flows.expire(at(90));
+    assert!(flows.is_empty());
+}
+
+#[test]
+fn a_connection_that_the_other_side_begins_is_a_flow_of_its_own() {
+    let (mut flows, now) = table(100);
+    let (there, back) = (|flags| tcp(1, 5000, 2, 22, flags), |flags| tcp(2, 22, 1, 5000, flags));
+    flows.open(&there(SYN), A, B, now).unwrap();
+    flows.lookup(&back(SYN | ACK), B, now);
+    flows.lookup(&there(ACK), A, now);
+    assert_eq!(flows.lookup(&back(SYN), B, now), Found::New, "leave to come in is not leave to go out");
+    assert!(
+        matches!(flows.lookup(&there(ACK), A, now), Found::Hit { .. }),
+        "until it is let pass, nothing changes"
+    );
+    flows.open(&back(SYN), B, A, now).unwrap();
+    assert_eq!((flows.len(), flows.count_of(A), flows.count_of(B)), (1, 0, 1));
+    assert_eq!(flows.lookup(&there(SYN | ACK), A, now), Found::Hit { to: B, direction: Direction::Reply });
+}
+
+#[test]
+fn a_reset_is_believed_until_who_sent_it_speaks_again() {
+    let (mut flows, now) = table(100);
+    let (there, back) = (|flags| tcp(1, 5000, 2, 80, flags), |flags| tcp(2, 80, 1, 5000, flags));
+    flows.open(&there(SYN), A, B, now).unwrap();
+    flows.lookup(&back(SYN | ACK), B, now);
+    flows.lookup(&there(ACK), A, now);
+    let state = |flows: &FlowTable| flows.iter(now).next().map(|flow| flow.state);
+    flows.lookup(&back(RST), B, now);
+    assert_eq!(state(&flows), Some(State::Closed));
+    flows.lookup(&there(ACK), A, now);
+    assert_eq!(state(&flows), Some(State::Closed), "what was on its way");
+    flows.lookup(&back(ACK), B, now);
+    assert_eq!(state(&flows), Some(State::Established), "it was somebody else's");
+}
+
+#[test]
 fn a_removed_peer_takes_its_flows_along() {
     let (mut flows, now) = table(100);
     flows.open(&udp(1, 1, 2, 2), A, B, now).unwrap();
