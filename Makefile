@@ -11,7 +11,7 @@ SUDO := $(if $(ROOT),,sudo --preserve-env=PATH)
 
 include benches/bench.mk
 
-bench bench-quick: deps
+bench-programs: deps
 
 build:
 	cargo build --release

@@ -1,120 +1,91 @@
 //! From files on disk to rosters in force, and back: what was accepted is kept.
+//!
+//! It reads, verifies, joins and judges, which may take seconds for a large mesh: it runs beside the event loop, and
+//! hands over a set that is whole.
 
-use std::io;
-use std::path::PathBuf;
+use std::sync::Arc;
 
-use crate::base::signify::{OwnerKey, SignifyError};
+use crate::base::signify::{self, OwnerKey, SignifyError};
 use crate::config::{Config, OwnerKeySource};
-use crate::mesh::accept::{self, InForce, Own, Refusal};
-use crate::os::store::{Store, Unreadable, read_bounded};
+use crate::mesh::accept::{self, InForce, Own};
+use crate::os::store::{Found, Store};
+use crate::os::whole_file::{self, FileError};
+use crate::roster::{Fault, Model};
 
-/// A key file: a comment line and sixty bytes of base64.
-const KEY_BYTES_MAX: u64 = 4 * 1024;
+/// Rosters that stand beside each other.
+#[derive(Debug, Clone)]
+pub struct Loaded {
+    pub model: Arc<Model>,
+    /// For the log at ERROR: what is refused, or could not be read.
+    pub errors: Vec<String>,
+    /// For the log at WARN.
+    pub notes: Vec<String>,
+    in_force: Arc<InForce>,
+}
 
-/// Why no rosters are in force, or the running ones stay.
+/// Why nothing was loaded; every fault on a line of its own.
 #[derive(Debug, thiserror::Error)]
-pub enum LoadError {
-    #[error("{path}: {error}; put the owner's public key there (`vpmesh owner new` writes NAME.pub)")]
-    OwnerKeyFile { path: PathBuf, error: io::Error },
-    #[error("{path}: {error}; put signify's public key file there")]
-    OwnerKey { path: PathBuf, error: SignifyError },
-    #[error("{path}: {error}; make the folder, with NAME.toml and NAME.toml.sig in it")]
-    Folder { path: PathBuf, error: io::Error },
-    #[error("{}", join(.0))]
-    Refused(Vec<Refusal>),
-    #[error("{}", join(.0))]
-    Unreadable(Vec<Unreadable>),
+pub enum Refusal {
+    #[error("the owner's key: {0}; `vpmesh owner new` writes NAME.pub, and owner_key names it")]
+    OwnerKeyFile(FileError),
+    #[error("{path}: {error}; put the owner's public key there, as `vpmesh owner new` wrote it")]
+    OwnerKey { path: String, error: SignifyError },
+    #[error("the rosters: {0}; make the folder, with NAME.toml and NAME.toml.sig in it")]
+    Folder(FileError),
+    #[error("{}", .0.join("\n"))]
+    Rosters(Vec<String>),
 }
 
-fn join<T: std::fmt::Display>(items: &[T]) -> String {
-    items.iter().map(T::to_string).collect::<Vec<_>>().join("\n")
-}
-
-/// The rosters' folder as one node reads it.
-#[derive(Debug)]
-pub struct Loader {
-    store: Store,
-    folder: PathBuf,
-    own: Own,
-}
-
-impl Loader {
-    /// Reads the owner's key.
-    ///
-    /// # Errors
-    /// When the key file can't be read, or is none.
-    pub fn new(config: &Config) -> Result<Self, LoadError> {
-        let own = Own { owner: config.node.owner().clone(), key: owner_key(&config.owner_key)? };
-        Ok(Self { store: Store::new(&config.rosters), folder: config.rosters.clone(), own })
-    }
-
-    /// The set to start with: what can be accepted, and for the rest what was accepted before. A node whose folder
-    /// can't be read starts with what it kept.
-    ///
-    /// # Errors
-    /// When there is no good own roster, neither offered nor kept.
-    pub fn start(&self) -> Result<InForce, LoadError> {
-        let (kept, damaged) = self.store.kept();
-        for file in &damaged {
-            tracing::error!(%file, "an accepted roster that was kept can't be read back; its serial is forgotten");
+/// Reads the rosters' folder. With nothing `running` it is a start: what can't be accepted is left out, or what was
+/// accepted before stands in for it. Else it is a reload: all of it or nothing.
+///
+/// # Errors
+/// [`Refusal`]: there is nothing to serve, or `running` stays in force.
+pub fn load(config: &Config, running: Option<&Loaded>) -> Result<Loaded, Refusal> {
+    let own = Own { owner: config.node.owner().clone(), key: owner_key(&config.owner_key)? };
+    let store = Store::new(&config.rosters);
+    let found = store.read().map_err(Refusal::Folder)?;
+    let tests = &accept::failing_tests;
+    let result = match running {
+        None => accept::start(&own, &found.offers, &found.kept, tests),
+        Some(running) => {
+            unread(&store, &found, running)?;
+            accept::reload(&own, &found.offers, &running.in_force, tests)
         }
-        let (offers, unreadable) = match self.store.offers() {
-            Ok(read) => read,
-            Err(error) if kept.is_empty() => {
-                return Err(LoadError::Folder { path: self.folder.clone(), error });
-            }
-            Err(error) => {
-                tracing::error!(path = %self.folder.display(), %error, "the rosters can't be read");
-                (Vec::new(), Vec::new())
-            }
-        };
-        for file in &unreadable {
-            tracing::error!(%file, "a roster can't be read");
-        }
-        accept::start(&self.own, &offers, &kept, &accept::failing_tests).map_err(LoadError::Refused)
-    }
-
-    /// The set after a change: all of it or nothing.
-    ///
-    /// # Errors
-    /// Every roster that is refused or can't be read; `running` stays in force.
-    pub fn again(&self, running: &InForce) -> Result<InForce, LoadError> {
-        let read =
-            self.store.offers().map_err(|error| LoadError::Folder { path: self.folder.clone(), error });
-        let (offers, unreadable) = read?;
-        if !unreadable.is_empty() {
-            return Err(LoadError::Unreadable(unreadable));
-        }
-        accept::reload(&self.own, &offers, running, &accept::failing_tests).map_err(LoadError::Refused)
-    }
-
-    /// Keeps what is in force on disk. A disk that is full or read-only is said, and changes nothing of what runs.
-    pub fn keep(&self, in_force: &InForce) {
-        if let Err(error) = self.store.keep(&in_force.kept) {
-            tracing::error!(path = %self.folder.display(), %error, "accepted rosters can't be kept on disk");
-        }
-    }
-}
-
-fn owner_key(source: &OwnerKeySource) -> Result<OwnerKey, LoadError> {
-    let path = match source {
-        OwnerKeySource::Literal(key) => return Ok(*key),
-        OwnerKeySource::File(path) => path,
     };
-    let bytes = read_bounded(path, KEY_BYTES_MAX)
-        .map_err(|error| LoadError::OwnerKeyFile { path: path.clone(), error })?;
-    OwnerKey::parse_file(&String::from_utf8_lossy(&bytes))
-        .map_err(|error| LoadError::OwnerKey { path: path.clone(), error })
+    let told = |faults: &[Fault]| faults.iter().map(ToString::to_string).collect::<Vec<_>>();
+    let in_force = result.map_err(|refusals| {
+        let lines = refusals.iter().flat_map(|refusal| told(&refusal.faults));
+        Refusal::Rosters(lines.chain(told(&found.notes)).collect())
+    })?;
+    let mut errors: Vec<_> = in_force.refusals.iter().flat_map(|refusal| told(&refusal.faults)).collect();
+    // A disk that is full or read-only is said, and changes nothing of what runs.
+    if let Err(error) = store.keep(&in_force.kept) {
+        errors.push(format!("accepted rosters can't be kept on disk: {error}"));
+    }
+    let notes = told(&found.notes).into_iter().chain(told(&in_force.notes)).collect();
+    Ok(Loaded { model: Arc::clone(&in_force.model), errors, notes, in_force: Arc::new(in_force) })
 }
 
-/// Says in the log what came of loading.
-pub fn log(in_force: &InForce) {
-    for refusal in &in_force.refusals {
-        for fault in &refusal.faults {
-            tracing::error!(owner = %refusal.owner, %fault, "a roster is refused");
-        }
+/// A roster in force whose file is there and can't be read is no roster that was taken away.
+fn unread(store: &Store, found: &Found, running: &Loaded) -> Result<(), Refusal> {
+    let gone = |owner: &crate::base::Name| found.offers.iter().all(|offer| offer.owner != *owner);
+    let there =
+        |owner: &crate::base::Name| store.folder().join(format!("{owner}.toml")).symlink_metadata().is_ok();
+    let mut owners = running.model.owners.iter().map(|owner| &owner.roster.owner);
+    if owners.any(|owner| gone(owner) && there(owner)) {
+        return Err(Refusal::Rosters(found.notes.iter().map(ToString::to_string).collect()));
     }
-    for note in &in_force.notes {
-        tracing::warn!("{note}");
+    Ok(())
+}
+
+fn owner_key(source: &OwnerKeySource) -> Result<OwnerKey, Refusal> {
+    match source {
+        OwnerKeySource::Literal(key) => Ok(*key),
+        OwnerKeySource::File(path) => {
+            let text = whole_file::read_text(path, signify::FILE_MAX).map_err(Refusal::OwnerKeyFile)?;
+            OwnerKey::parse_file(&text)
+                .map_err(|error| Refusal::OwnerKey { path: path.display().to_string(), error })
+        }
     }
 }

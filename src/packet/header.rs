@@ -60,7 +60,7 @@ pub(super) fn fragment(
 ) -> Result<Fragment, DropReason> {
     let end = offset + len;
     let overlaps_tcp = proto == protocol::TCP && offset > 0 && offset < TCP_HEADER_MIN;
-    if len == 0 || (more && len % 8 != 0) || end > REASSEMBLED_MAX || overlaps_tcp {
+    if len == 0 || (more && !len.is_multiple_of(8)) || end > REASSEMBLED_MAX || overlaps_tcp {
         return Err(DropReason::Malformed);
     }
     let octets = |n: usize| u16::try_from(n).map_err(|_| DropReason::Malformed);

@@ -57,7 +57,7 @@ fn lower(segment: &mut [u8], at: usize, mss: u16) -> bool {
     }
     segment[at..at + 2].copy_from_slice(&mss.to_be_bytes());
     // Behind an odd number of no-operations the word lies across two of the checksum's: its octets count the other way.
-    let (old, new) = if at % 2 == 0 { (old, mss) } else { (old.swap_bytes(), mss.swap_bytes()) };
+    let (old, new) = if at.is_multiple_of(2) { (old, mss) } else { (old.swap_bytes(), mss.swap_bytes()) };
     let sum = updated(word(segment, CHECKSUM), old, new);
     segment[CHECKSUM..CHECKSUM + 2].copy_from_slice(&sum.to_be_bytes());
     true

@@ -84,8 +84,7 @@ impl Labels {
 /// Adds ranks at the end, joined to what they touch.
 fn push(ranges: &mut Vec<Ranks>, (first, last): Ranks) {
     match ranges.last_mut() {
-        Some(before) if before.1 >= last => {}
-        Some(before) if before.1 + 1 >= first => before.1 = last,
+        Some(before) if before.1 + 1 >= first => before.1 = before.1.max(last),
         _ => ranges.push((first, last)),
     }
 }

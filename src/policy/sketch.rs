@@ -233,7 +233,7 @@ impl Sketch {
             !matches!(draft.kind, NodeKind::Owner | NodeKind::Room { .. } | NodeKind::Relay { .. });
         let ipv6 = has_address.then(|| {
             let prefix = owner_prefix(number(draft.name.owner())).network().to_bits();
-            Ipv6Addr::from_bits(prefix | before.nodes.len() as u128 + 1)
+            Ipv6Addr::from_bits(prefix | (before.nodes.len() as u128 + 1))
         });
         Node {
             name: draft.name.clone(),

@@ -6,3 +6,4 @@ mod faults;
 mod hostile;
 mod join;
 mod person;
+mod store;
