@@ -1,5 +1,6 @@
 """Keys, peers and plain WireGuard programs: what the stations and the candidates other than vpmesh are made of."""
 
+import os
 from dataclasses import dataclass
 from functools import cache
 
@@ -49,8 +50,7 @@ def bring_up(lab, namespace, device, process, address, config):
 
 
 def is_there(lab, namespace, device, socket):
-    from os.path import exists
-    return exists(socket) and device in lab.run(namespace, "ip", "-br", "link")
+    return os.path.exists(socket) and device in lab.run(namespace, "ip", "-br", "link")
 
 
 def section(head, **values):

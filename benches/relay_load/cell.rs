@@ -21,6 +21,8 @@ use crate::station::OVERHEAD;
 const CHUNK: usize = 32_768;
 /// No cell sends more than this, however fast the relaying node is.
 const PACKETS_MAX: u64 = 20_000_000;
+/// A cell takes at most this many times as long as it is to send; sealing takes part of it.
+const PATIENCE: u32 = 8;
 /// Trains between two looks at what came.
 const BURST: usize = 64;
 const STALL: Duration = Duration::from_millis(20);
@@ -72,7 +74,8 @@ pub fn run(plan: &Plan, cell: CellPlan, stage: &mut Stage) -> io::Result<Value> 
     let bound = bound::open_and_seal(cell.size)?;
     let before = cost::cpu_seconds(&pid)?;
     let mut tally = Tally::default();
-    while tally.busy.as_secs_f64() < plan.seconds && tally.sent < PACKETS_MAX {
+    let end = cost::now() + Duration::from_secs_f64(plan.seconds) * PATIENCE;
+    while tally.busy.as_secs_f64() < plan.seconds && tally.sent < PACKETS_MAX && cost::now() < end {
         let trains = seal_chunk(plan, cell, stage)?;
         send_chunk(plan, cell, stage, &trains, &mut tally, probe.as_mut())?;
         // One session each way stays young enough: renewing takes a round trip, and only when it is due.

@@ -80,6 +80,8 @@ pub enum PlanError {
     Cell(CellPlan),
     #[error("there is no flow")]
     NoFlow,
+    #[error("a cell sends for 0.1 to 60 seconds, not {0}")]
+    Seconds(f64),
 }
 
 impl Plan {
@@ -90,6 +92,9 @@ impl Plan {
         }
         if self.flows.is_empty() {
             return Err(PlanError::NoFlow);
+        }
+        if !(0.1..=60.0).contains(&self.seconds) {
+            return Err(PlanError::Seconds(self.seconds));
         }
         let mut taken = vec![false; count];
         for &(from, to) in self.flows.iter().chain(&self.probe) {
