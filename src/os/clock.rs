@@ -86,7 +86,6 @@ fn since_boot() -> Duration {
         libc::clock_gettime(libc::CLOCK_BOOTTIME, time.as_mut_ptr());
         time.assume_init()
     };
-    #[expect(clippy::unnecessary_fallible_conversions, reason = "time_t has 32 bits on some targets")]
     let seconds = u64::try_from(time.tv_sec).unwrap_or(0);
     Duration::new(seconds, u32::try_from(time.tv_nsec).unwrap_or(0))
 }

@@ -98,7 +98,7 @@ impl Watcher {
             let outcome = guard.try_io(|inotify| {
                 let events = inotify.get_mut().read_events(buffer)?;
                 // Every event is looked at: each may tell that a folder is lost.
-                Ok(events.fold(false, |matters, event| matter(folders, &event) || matters))
+                Ok(events.filter(|event| matter(folders, event)).count() > 0)
             });
             match outcome {
                 Ok(Ok(true)) => return Ok(()),

@@ -286,12 +286,10 @@ impl Peer {
             && !self.session.connected
             && !unanswered
             && self.place.current.is_some()
-        {
-            if let TunnResult::WriteToNetwork(bytes) =
+            && let TunnResult::WriteToNetwork(bytes) =
                 self.tunn(identity, now).format_handshake_initiation(buffer, false)
-            {
-                len = bytes.len();
-            }
+        {
+            len = bytes.len();
         }
         if len > 0 {
             if is_initiation(&buffer[..len]) {
