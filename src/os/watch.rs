@@ -96,9 +96,11 @@ impl Watcher {
             let buffer = &mut self.buffer;
             let folders = &mut self.folders;
             let outcome = guard.try_io(|inotify| {
-                let events = inotify.get_mut().read_events(buffer)?;
-                // Every event is looked at: each may tell that a folder is lost.
-                Ok(events.fold(false, |matters, event| matter(folders, &event) || matters))
+                let mut matters = false;
+                for event in inotify.get_mut().read_events(buffer)? {
+                    matters |= matter(folders, &event);
+                }
+                Ok(matters)
             });
             match outcome {
                 Ok(Ok(true)) => return Ok(()),
