@@ -1,3 +1,5 @@
+//! The `vpmesh` program.
+
 fn main() -> std::process::ExitCode {
     vpmesh::cli::main()
 }

@@ -1,2 +1,23 @@
-//! The event loop.
+//! Floor 6: the daemon. One thread owns the engine and moves bytes; everything slow is a task beside it.
+//!
+//! The event loop (`event_loop`) reads the clock once a turn, hands batches to the engine and sends what comes out.
+//! It never waits for anything but readiness. The control socket, metrics, host names, the interface's addresses and
+//! the rosters' reload are tasks of their own; they talk to the loop through one bounded channel of [`notice::Notice`]s,
+//! and no packet ever goes through it.
+
+pub mod configuration;
+pub mod control;
+mod event_loop;
+mod interface;
 pub mod load;
+pub mod log;
+mod metrics;
+mod notice;
+pub mod question;
+mod reload;
+mod resolver;
+mod start;
+pub mod status;
+
+pub use load::{Loaded, Refusal, load};
+pub use start::{RunError, run};

@@ -1,5 +1,6 @@
 //! What is told to people and programs: status, flows, peers, explain. Snapshots, made when asked.
 
+use std::collections::BTreeMap;
 use std::net::IpAddr;
 
 use super::report::{
@@ -17,14 +18,9 @@ use crate::table::{Flow, Via};
 impl Engine {
     /// For `vpmesh status`.
     #[must_use]
-    pub fn status(&self, now: Now) -> Status {
+    pub fn status(&self, _now: Now) -> Status {
         let connected = self.tunnels.ids().filter(|&id| self.tunnels.is_connected(id)).count();
-        let dropped = |&reason: &DropReason| {
-            let count = self.counters.dropped(reason);
-            (count > 0).then(|| (reason.name().to_owned(), count))
-        };
         Status {
-            version: env!("CARGO_PKG_VERSION").to_owned(),
             node: self.config.node.clone(),
             public_key: self.own_key,
             mtu: self.config.mtu,
@@ -38,8 +34,7 @@ impl Engine {
             to_peers: self.counters.to_peers,
             from_kernel: self.counters.from_kernel,
             to_kernel: self.counters.to_kernel,
-            drops: DropReason::ALL.iter().filter_map(dropped).collect(),
-            uptime: now.instant.saturating_duration_since(self.started).as_secs(),
+            drops: named(|reason| self.counters.dropped(reason)),
             rules: self.world.as_ref().map(World::rule_rows).unwrap_or_default(),
         }
     }
@@ -60,6 +55,7 @@ impl Engine {
                 up: self.tunnels.is_connected(peer),
                 received: Traffic { packets: stats.rx_packets, bytes: stats.rx_bytes },
                 sent: Traffic { packets: stats.tx_packets, bytes: stats.tx_bytes },
+                drops: named(|reason| self.counters.dropped_of(peer, reason)),
                 flows: self.flows.count_of(Via::Peer(peer)) as u64,
                 mtu: self.mtu_of(peer),
             })
@@ -87,6 +83,14 @@ impl Engine {
             None => ExplainAnswer::unknown("no roster is in force yet"),
         }
     }
+}
+
+/// Drops by the reason's name, without those that never happened.
+fn named(count: impl Fn(DropReason) -> u64) -> BTreeMap<String, u64> {
+    let row = |&reason: &DropReason| {
+        Some((reason.name().to_owned(), count(reason))).filter(|&(_, count)| count > 0)
+    };
+    DropReason::ALL.iter().filter_map(row).collect()
 }
 
 impl World {

@@ -1,7 +1,10 @@
 //! What passed and what was turned away. Plain numbers with one owner: 64-bit atomics do not exist on mips.
 
+use hashbrown::HashMap;
+
 use super::report::Traffic;
 use crate::base::DropReason;
+use crate::table::PeerId;
 
 /// Packets and bytes by the way they took, and drops by reason.
 #[derive(Debug, Clone, Default)]
@@ -11,6 +14,8 @@ pub struct Counters {
     pub from_kernel: Traffic,
     pub to_kernel: Traffic,
     drops: Drops,
+    /// Drops of what a peer sent; peers that never sent anything to be dropped are not here.
+    by_peer: HashMap<PeerId, Drops>,
 }
 
 #[derive(Debug, Clone)]
@@ -34,6 +39,17 @@ impl Counters {
         self.drop_many(reason, 1);
     }
 
+    /// Counts a packet of this peer.
+    pub(super) fn drop_of(&mut self, peer: PeerId, reason: DropReason) {
+        self.drop(reason);
+        self.by_peer.entry(peer).or_default().0[reason as usize] += 1;
+    }
+
+    /// Forgets a peer; its slot is for another.
+    pub(super) fn forget(&mut self, peer: PeerId) {
+        self.by_peer.remove(&peer);
+    }
+
     pub(super) fn drop_many(&mut self, reason: DropReason, packets: u64) {
         self.drops.0[reason as usize] += packets;
     }
@@ -42,5 +58,11 @@ impl Counters {
     #[must_use]
     pub fn dropped(&self, reason: DropReason) -> u64 {
         self.drops.0[reason as usize]
+    }
+
+    /// How many packets of this peer were.
+    #[must_use]
+    pub fn dropped_of(&self, peer: PeerId, reason: DropReason) -> u64 {
+        self.by_peer.get(&peer).map_or(0, |drops| drops.0[reason as usize])
     }
 }

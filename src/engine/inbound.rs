@@ -27,7 +27,7 @@ impl Engine {
             Opened::Packet { peer, bytes } => {
                 self.counters.from_peers.add(bytes.len());
                 if let Err(reason) = self.forward(bytes, Via::Peer(peer), now, out) {
-                    self.counters.drop(reason);
+                    self.counters.drop_of(peer, reason);
                 }
                 self.flush(peer, now, out);
             }

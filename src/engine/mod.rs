@@ -90,7 +90,6 @@ pub enum Event {
 pub struct Engine {
     config: EngineConfig,
     own_key: PublicKey,
-    started: Instant,
     tunnels: Tunnels,
     flows: FlowTable,
     /// `None` until the first roster is in force: nothing is served.
@@ -111,7 +110,6 @@ impl Engine {
     pub fn new(config: EngineConfig, now: Now) -> Self {
         Self {
             own_key: config.private_key.public(),
-            started: now.instant,
             tunnels: Tunnels::new(&config.private_key, now.instant),
             flows: FlowTable::new(config.flows_max, config.seed, now.instant),
             world: None,

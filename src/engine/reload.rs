@@ -19,13 +19,13 @@ use crate::table::{Keep, PeerId};
 /// What a reload did.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct ReloadReport {
-    pub owners: usize,
+    pub owners: u64,
     /// Places of every kind.
-    pub nodes: usize,
-    pub peers_added: usize,
-    pub peers_removed: usize,
-    pub flows_kept: usize,
-    pub flows_cut: usize,
+    pub nodes: u64,
+    pub peers_added: u64,
+    pub peers_removed: u64,
+    pub flows_kept: u64,
+    pub flows_cut: u64,
 }
 
 impl Engine {
@@ -36,8 +36,11 @@ impl Engine {
     pub fn reload(&mut self, model: Arc<Model>, now: Now) -> Result<ReloadReport, ReloadError> {
         let plan = Plan::new(&model, &self.config.node, self.own_key)?;
         let judge = Judge::new(Arc::clone(&model));
-        let mut report =
-            ReloadReport { owners: model.owners.len(), nodes: model.nodes.len(), ..ReloadReport::default() };
+        let mut report = ReloadReport {
+            owners: model.owners.len() as u64,
+            nodes: model.nodes.len() as u64,
+            ..ReloadReport::default()
+        };
         self.remove_peers(&plan, &mut report);
         let before = self.tunnels.ids().count();
         let mut roles = HashMap::with_capacity(plan.roles.len());
@@ -49,7 +52,7 @@ impl Engine {
                 roles.insert(peer, role.clone());
             }
         }
-        report.peers_added = self.tunnels.ids().count() - before;
+        report.peers_added = (self.tunnels.ids().count() - before) as u64;
         let routes = plan.routes(&model, &slots);
         let old = self.world.replace(World::new(model, judge, plan.me, routes, roles, now.instant));
         self.ask_for_changed_endpoints(old.as_ref(), now);
@@ -63,7 +66,8 @@ impl Engine {
             let stays = self.tunnels.stats(peer).is_some_and(|stats| keys.contains_key(&stats.key));
             if !stays {
                 self.tunnels.remove_peer(peer);
-                report.flows_cut += self.flows.remove_peer(peer);
+                report.flows_cut += self.flows.remove_peer(peer) as u64;
+                self.counters.forget(peer);
                 self.mtus.remove(&peer);
                 self.timers.forget(peer);
                 report.peers_removed += 1;
@@ -107,8 +111,8 @@ impl Engine {
                 Keep::Cut
             }
         });
-        report.flows_kept = self.flows.len();
-        report.flows_cut += before - self.flows.len();
+        report.flows_kept = self.flows.len() as u64;
+        report.flows_cut += (before - self.flows.len()) as u64;
     }
 
     /// What the TUN device is given: this gateway's own addresses.

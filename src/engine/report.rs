@@ -18,7 +18,6 @@ pub struct Traffic {
 /// The engine as a whole.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Status {
-    pub version: String,
     pub node: NodePath,
     pub public_key: PublicKey,
     /// Bytes of the largest packet inside the tunnels.
@@ -38,8 +37,6 @@ pub struct Status {
     pub to_kernel: Traffic,
     /// By the reason's name; those that never happened are left out.
     pub drops: BTreeMap<String, u64>,
-    /// Seconds since the engine was made.
-    pub uptime: u64,
     /// Rules that matched a first packet since the last reload, by file and line.
     pub rules: Vec<RuleRow>,
 }
@@ -109,6 +106,8 @@ pub struct PeerRow {
     /// Datagrams and their bytes, handshakes included.
     pub received: Traffic,
     pub sent: Traffic,
+    /// What it sent and was turned away, by the reason's name.
+    pub drops: BTreeMap<String, u64>,
     /// Flows that it began.
     pub flows: u64,
     /// Bytes of the largest packet inside the tunnel that its path carries whole.

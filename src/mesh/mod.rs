@@ -1,3 +1,4 @@
 //! Floor 3: what mesh nodes agree on. For now: which rosters are accepted (`accept`).
 
 pub mod accept;
+pub mod what_if;

@@ -20,46 +20,42 @@ pub struct Clock {
     sampled: Instant,
     wall: SystemTime,
     boot: Duration,
-}
-
-/// The time of a turn.
-#[derive(Debug, Clone, Copy)]
-pub struct Reading {
-    pub now: Now,
-    /// The wall clock was set since the turn before.
-    pub stepped: bool,
+    stepped: bool,
 }
 
 impl Default for Clock {
     fn default() -> Self {
         let sample = Sample::take();
-        Self { sampled: sample.instant, wall: sample.wall, boot: sample.boot }
+        Self { sampled: sample.instant, wall: sample.wall, boot: sample.boot, stepped: false }
     }
 }
 
 impl Clock {
     /// Reads the clock for a turn.
     #[expect(clippy::disallowed_methods, reason = "this is where the clock is read")]
-    pub fn read(&mut self) -> Reading {
+    pub fn read(&mut self) -> Now {
         let instant = Instant::now();
         let age = instant.saturating_duration_since(self.sampled);
-        if age < SAMPLE {
-            return Reading { now: Now { instant, wall: self.wall + age }, stepped: false };
-        }
-        self.take_in(&Sample::take())
+        if age < SAMPLE { Now { instant, wall: self.wall + age } } else { self.take_in(&Sample::take()) }
     }
 
-    fn take_in(&mut self, sample: &Sample) -> Reading {
+    /// Whether the wall clock was set since this was last asked.
+    pub fn take_step(&mut self) -> bool {
+        std::mem::take(&mut self.stepped)
+    }
+
+    fn take_in(&mut self, sample: &Sample) -> Now {
         let passed = sample.boot.saturating_sub(self.boot);
         let expected = self.wall + passed;
         let off = match sample.wall.duration_since(expected) {
             Ok(ahead) => ahead,
             Err(behind) => behind.duration(),
         };
+        self.stepped |= off > STEP;
         self.sampled = sample.instant;
         self.wall = sample.wall;
         self.boot = sample.boot;
-        Reading { now: Now { instant: sample.instant, wall: sample.wall }, stepped: off > STEP }
+        Now { instant: sample.instant, wall: sample.wall }
     }
 }
 
@@ -98,23 +94,33 @@ mod tests {
         Sample { instant: clock.sampled + boot, wall: clock.wall + wall, boot: clock.boot + boot }
     }
 
+    /// Whether the clock takes this for a step.
+    fn steps(clock: &mut Clock, sample: &Sample) -> bool {
+        clock.take_in(sample);
+        clock.take_step()
+    }
+
     #[test]
     fn time_that_passes_is_no_step() {
         let mut clock = Clock::default();
-        assert!(!clock.read().stepped);
+        clock.read();
+        assert!(!clock.take_step());
         let hour = Duration::from_secs(3600);
-        assert!(!clock.take_in(&later(&clock, hour, hour + Duration::from_millis(900))).stepped);
+        let sample = later(&clock, hour, hour + Duration::from_millis(900));
+        assert!(!steps(&mut clock, &sample));
     }
 
     #[test]
     fn a_clock_that_was_set_is_a_step_in_both_directions_and_only_once() {
         let mut clock = Clock::default();
         let second = Duration::from_secs(1);
-        assert!(clock.take_in(&later(&clock, second, second * 1_000_000)).stepped);
-        assert!(!clock.take_in(&later(&clock, second, second)).stepped);
+        let ahead = later(&clock, second, second * 1_000_000);
+        assert!(steps(&mut clock, &ahead));
+        let on = later(&clock, second, second);
+        assert!(!steps(&mut clock, &on));
         let mut back = later(&clock, second, second);
         back.wall -= second * 1_000_000;
-        assert!(clock.take_in(&back).stepped);
+        assert!(steps(&mut clock, &back));
     }
 
     #[test]
@@ -123,6 +129,6 @@ mod tests {
         let night = Duration::from_secs(8 * 3600);
         let mut awake = later(&clock, night, night);
         awake.instant = clock.sampled;
-        assert!(!clock.take_in(&awake).stepped);
+        assert!(!steps(&mut clock, &awake));
     }
 }

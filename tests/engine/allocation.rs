@@ -99,6 +99,7 @@ fn no_packet_allocates() {
     let flow = |port, len| ip::udp(a, 5000, b, port, len);
     // The first packets fill tables that grow: flows, lists.
     count(&mut town, "warming up", (0..512).map(|i| flow(7000 + i, 20)).collect(), 512);
+    count(&mut town, "one denied", vec![flow(8000, 20)], 0);
     assert_eq!(count(&mut town, "an established flow", (0..512).map(|_| flow(7000, 1300)).collect(), 512), 0);
     assert_eq!(count(&mut town, "denied", (0..512).map(|i| flow(8000 + i, 20)).collect(), 0), 0);
     // A table of 1,000 flows lets a peer begin 250, so each of these replaces one.

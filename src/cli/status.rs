@@ -1,0 +1,135 @@
+//! `vpmesh status`.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::process::ExitCode;
+
+use super::output::{self, Output, Paint, exit, plain};
+use super::table::{Lean, Table};
+use super::{amount, client, reload};
+use crate::base::DropReason;
+use crate::daemon::question::Request;
+use crate::daemon::status::DaemonStatus;
+
+pub(super) fn status(socket: &Path, json: bool) -> ExitCode {
+    exit(show(socket, json))
+}
+
+fn show(socket: &Path, json: bool) -> Result<(), String> {
+    let line = client::ask(socket, &Request::Status).map_err(|error| error.to_string())?;
+    if json {
+        return output::print(&(line + "\n")).map_err(|error| error.to_string());
+    }
+    let status: DaemonStatus = client::parse(socket, &line).map_err(|error| error.to_string())?;
+    print(&status).map_err(|error| error.to_string())
+}
+
+fn print(status: &DaemonStatus) -> std::io::Result<()> {
+    let mut output = Output::new();
+    let engine = &status.engine;
+    let addresses: Vec<String> = engine.addresses.iter().map(ToString::to_string).collect();
+    let mut table = Table::new(&[("", Lean::Left), ("", Lean::Left)]);
+    let mut fact = |name: &str, value: String| table.row([name.to_owned(), value]);
+    fact("node", engine.node.to_string());
+    fact("key", engine.public_key.to_string());
+    fact("running", format!("{}, vpmesh {}", amount::time(status.uptime), status.version));
+    fact("interface", format!("{}, MTU {}, UDP port {}", status.interface, engine.mtu, status.listen));
+    fact("addresses", if addresses.is_empty() { "none".to_owned() } else { addresses.join(", ") });
+    fact("peers", format!("{}, {} up", amount::count(engine.peers, "peer"), engine.peers_up));
+    fact("flows", format!("{} of {} at most", engine.flows, engine.flows_max));
+    table.print(&mut output, 0);
+    print_reload(&mut output, status);
+    print_owners(&mut output, status);
+    print_traffic(&mut output, status);
+    print_drops(&mut output, status);
+    output.print()
+}
+
+fn print_reload(output: &mut Output, status: &DaemonStatus) {
+    let Some(last) = &status.last_reload else { return };
+    let ago = amount::time(last.ago);
+    match (&last.report, &last.refusal) {
+        (Some(report), _) => output.line(format_args!("reload     {ago} ago: {}", reload::sentence(report))),
+        (None, refusal) => {
+            let refused = output.paint(Paint::Bad, "refused");
+            output.line(format_args!("reload     {ago} ago: {refused}; what ran before runs on"));
+            for line in plain(refusal.as_deref().unwrap_or_default()).lines() {
+                output.line(format_args!("             {line}"));
+            }
+        }
+    }
+    for note in &last.notes {
+        output.line(format_args!("             {}", plain(note)));
+    }
+}
+
+fn print_owners(output: &mut Output, status: &DaemonStatus) {
+    if status.engine.owners.is_empty() {
+        return;
+    }
+    output.line("");
+    let mut table = Table::new(&[
+        ("owner", Lean::Left),
+        ("serial", Lean::Right),
+        ("nodes", Lean::Right),
+        ("prefixes", Lean::Left),
+    ]);
+    for owner in &status.engine.owners {
+        let prefixes: Vec<String> = owner.prefixes.iter().map(ToString::to_string).collect();
+        table.row([
+            owner.owner.to_string(),
+            owner.serial.to_string(),
+            owner.nodes.to_string(),
+            prefixes.join(", "),
+        ]);
+    }
+    table.print(output, 0);
+}
+
+fn print_traffic(output: &mut Output, status: &DaemonStatus) {
+    let engine = &status.engine;
+    output.line("");
+    let mut table = Table::new(&[("passed", Lean::Left), ("packets", Lean::Right), ("bytes", Lean::Right)]);
+    for (way, traffic) in [
+        ("from peers", engine.from_peers),
+        ("to peers", engine.to_peers),
+        ("from the kernel", engine.from_kernel),
+        ("to the kernel", engine.to_kernel),
+    ] {
+        table.row([way.to_owned(), traffic.packets.to_string(), amount::bytes(traffic.bytes)]);
+    }
+    table.print(output, 0);
+}
+
+fn print_drops(output: &mut Output, status: &DaemonStatus) {
+    let mut table = Table::new(&[("turned away", Lean::Left), ("packets", Lean::Right), ("", Lean::Left)]);
+    let mut any = false;
+    for (name, count, sentence) in reasons(&status.engine.drops) {
+        table.row([name, count.to_string(), sentence.to_owned()]);
+        any = true;
+    }
+    let outside = [
+        (u64::from(status.socket_overflows), "socket_overflows", "the UDP socket's buffer was full"),
+        (status.oversized, "oversized", "the kernel handed over a packet larger than the MTU"),
+    ];
+    for (count, name, sentence) in outside.into_iter().filter(|(count, ..)| *count > 0) {
+        table.row([name.to_owned(), count.to_string(), sentence.to_owned()]);
+        any = true;
+    }
+    output.line("");
+    if any { table.print(output, 0) } else { output.line("nothing was turned away") }
+}
+
+/// Drops by reason with what each means, the most frequent first.
+pub(super) fn reasons(drops: &BTreeMap<String, u64>) -> Vec<(String, u64, &'static str)> {
+    let sentence = |name: &str| {
+        DropReason::ALL.iter().find(|reason| reason.name() == name).map_or("", |reason| reason.sentence())
+    };
+    let mut reasons: Vec<_> = drops
+        .iter()
+        .filter(|(_, count)| **count > 0)
+        .map(|(name, count)| (plain(name), *count, sentence(name)))
+        .collect();
+    reasons.sort_by(|a, b| b.1.cmp(&a.1).then_with(|| a.0.cmp(&b.0)));
+    reasons
+}

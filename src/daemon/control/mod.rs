@@ -1,0 +1,173 @@
+//! The control socket: one JSON object a line, asked and answered.
+//!
+//! Everything is bounded: clients, the length of a line, how long a client may think, how long it may take to read.
+//! The event loop only gathers an answer; turning it into text is done here, a few rows at a time, so that packets
+//! pass in between.
+
+use std::io;
+use std::time::Duration;
+
+use serde::Serialize;
+use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader};
+use tokio::net::{UnixListener, UnixStream};
+use tokio::sync::{Semaphore, mpsc, oneshot};
+use tokio::time::timeout;
+
+use super::notice::{Notice, Notices};
+use super::question::{Answer, ErrorLine, Question, Reloaded, Request, Rows, party, service};
+
+/// Bytes of a request's line at most.
+pub const LINE_MAX: u64 = 4096;
+/// Clients at a time.
+pub const CLIENTS_MAX: usize = 8;
+/// How long a client may think.
+const THINK: Duration = Duration::from_secs(30);
+/// How long a client may take to read what it asked for, a piece at a time.
+const READ: Duration = Duration::from_secs(10);
+/// Rows that are written in one piece.
+const PIECE: usize = 64;
+
+/// Where questions go.
+#[derive(Debug, Clone)]
+pub(super) struct Ears {
+    pub(super) notices: Notices,
+    pub(super) reloads: mpsc::Sender<oneshot::Sender<Result<Reloaded, String>>>,
+}
+
+/// Answers clients until the event loop ends.
+pub(super) async fn serve(listener: UnixListener, ears: Ears) {
+    let places = std::sync::Arc::new(Semaphore::new(CLIENTS_MAX));
+    loop {
+        let stream = match listener.accept().await {
+            Ok((stream, _)) => stream,
+            Err(error) => {
+                // Out of descriptors, most likely; there will be some again.
+                tracing::debug!(%error, "control client not accepted");
+                tokio::time::sleep(Duration::from_millis(100)).await;
+                continue;
+            }
+        };
+        let Ok(place) = places.clone().try_acquire_owned() else {
+            refuse(stream);
+            continue;
+        };
+        let ears = ears.clone();
+        tokio::spawn(async move {
+            if let Err(error) = converse(stream, &ears).await {
+                tracing::debug!(%error, "control client left");
+            }
+            drop(place);
+        });
+    }
+}
+
+/// Tells one client too many so, without waiting for it.
+fn refuse(stream: UnixStream) {
+    let line = to_line(&ErrorLine { error: format!("{CLIENTS_MAX} clients are being served; try again") });
+    let _ = stream.try_write(&line);
+}
+
+/// One client's requests, one after the other.
+async fn converse(stream: UnixStream, ears: &Ears) -> io::Result<()> {
+    let (read, mut write) = stream.into_split();
+    let mut read = BufReader::new(read);
+    let mut line = Vec::new();
+    loop {
+        line.clear();
+        let length = timeout(THINK, (&mut read).take(LINE_MAX).read_until(b'\n', &mut line)).await??;
+        if length == 0 {
+            return Ok(());
+        }
+        let reply = match line.strip_suffix(b"\n") {
+            Some(line) => answer(line, ears).await,
+            None if length as u64 == LINE_MAX => {
+                Err(format!("a request has at most {LINE_MAX} bytes and a newline"))
+            }
+            // Cut off: nobody waits for an answer.
+            None => return Ok(()),
+        };
+        let cut = line.last() != Some(&b'\n');
+        match reply {
+            Ok(reply) => reply.write(&mut write).await?,
+            Err(error) => send(&mut write, &to_line(&ErrorLine { error })).await?,
+        }
+        if cut {
+            // What follows is the rest of a line.
+            return Ok(());
+        }
+    }
+}
+
+/// An answer, before it is text.
+enum Reply {
+    Answer(Answer),
+    Reloaded(Reloaded),
+}
+
+/// Puts a request to whom it concerns.
+async fn answer(line: &[u8], ears: &Ears) -> Result<Reply, String> {
+    let request: Request = serde_json::from_slice(line)
+        .map_err(|error| format!("not understood ({error}); send {{\"cmd\": \"status\"}} and the like"))?;
+    let stopping = || "vpmesh is stopping".to_owned();
+    let question = match request {
+        Request::Status => Question::Status,
+        Request::Flows => Question::Flows,
+        Request::Peers => Question::Peers,
+        Request::Explain { from, to, service: asked } => {
+            Question::Explain { from: party(&from)?, to: party(&to)?, service: service(&asked)? }
+        }
+        Request::Reload => {
+            let (reply, outcome) = oneshot::channel();
+            ears.reloads.send(reply).await.map_err(|_| stopping())?;
+            return outcome.await.map_err(|_| stopping())?.map(Reply::Reloaded);
+        }
+    };
+    ask(&ears.notices, question).await.map(Reply::Answer).ok_or_else(stopping)
+}
+
+/// Asks the event loop; `None` when it has ended.
+pub(super) async fn ask(notices: &Notices, question: Question) -> Option<Answer> {
+    let (reply, answer) = oneshot::channel();
+    notices.send(Notice::Ask(question, reply)).await.ok()?;
+    answer.await.ok()
+}
+
+impl Reply {
+    async fn write(self, stream: &mut (impl tokio::io::AsyncWrite + Unpin)) -> io::Result<()> {
+        match self {
+            Self::Reloaded(reloaded) => send(stream, &to_line(&reloaded)).await,
+            Self::Answer(Answer::Status(status)) => send(stream, &to_line(&status)).await,
+            Self::Answer(Answer::Explain(answer)) => send(stream, &to_line(&answer)).await,
+            Self::Answer(Answer::Flows(rows)) => send_rows(stream, &rows).await,
+            Self::Answer(Answer::Peers(rows)) => send_rows(stream, &rows).await,
+        }
+    }
+}
+
+async fn send_rows<T: Serialize>(
+    stream: &mut (impl tokio::io::AsyncWrite + Unpin),
+    rows: &[T],
+) -> io::Result<()> {
+    send(stream, &to_line(&Rows { rows: rows.len() })).await?;
+    for piece in rows.chunks(PIECE) {
+        let lines: Vec<u8> = piece.iter().flat_map(to_line).collect();
+        send(stream, &lines).await?;
+        tokio::task::yield_now().await;
+    }
+    Ok(())
+}
+
+async fn send(stream: &mut (impl tokio::io::AsyncWrite + Unpin), bytes: &[u8]) -> io::Result<()> {
+    timeout(READ, stream.write_all(bytes)).await?
+}
+
+/// One line of JSON. What the daemon answers is made of texts and numbers, and always can be written.
+fn to_line<T: Serialize>(value: &T) -> Vec<u8> {
+    let mut line =
+        serde_json::to_vec(value).unwrap_or_else(|error| format!("{{\"error\":\"{error}\"}}").into_bytes());
+    line.push(b'\n');
+    line
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,109 @@
+use std::future::Future;
+
+use super::*;
+use crate::engine::{ExplainAnswer, ReloadReport};
+
+/// A server whose loop answers `flows` with no rows, `explain` with "unknown", and nothing else.
+fn with_server<F: Future<Output = ()>>(test: impl FnOnce(std::path::PathBuf) -> F) {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    runtime.block_on(async {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("control");
+        let listener = UnixListener::bind(&path).unwrap();
+        let (notices, mut asked) = mpsc::channel(4);
+        let (reloads, mut reload_asked) = mpsc::channel::<oneshot::Sender<Result<Reloaded, String>>>(4);
+        tokio::spawn(serve(listener, Ears { notices, reloads }));
+        tokio::spawn(async move {
+            while let Some(notice) = asked.recv().await {
+                let Notice::Ask(question, reply) = notice else { continue };
+                let answer = match question {
+                    Question::Explain { .. } => {
+                        Answer::Explain(ExplainAnswer::unknown("no roster is loaded"))
+                    }
+                    _ => Answer::Flows(Vec::new()),
+                };
+                reply.send(answer).unwrap();
+            }
+        });
+        tokio::spawn(async move {
+            let reloaded = ReloadReport { owners: 2, ..ReloadReport::default() };
+            while let Some(reply) = reload_asked.recv().await {
+                reply
+                    .send(Ok(Reloaded {
+                        reloaded: reloaded.clone(),
+                        errors: Vec::new(),
+                        notes: vec!["bob is left out".into()],
+                    }))
+                    .unwrap();
+            }
+        });
+        timeout(Duration::from_secs(20), test(path)).await.expect("the server answers");
+    });
+}
+
+/// What the server says to these bytes, up to `lines` lines or its end.
+async fn say(path: &std::path::Path, bytes: &[u8], lines: usize) -> Vec<String> {
+    let mut stream = UnixStream::connect(path).await.unwrap();
+    let _ = stream.write_all(bytes).await;
+    let mut answers = Vec::new();
+    let mut reader = BufReader::new(stream).lines();
+    while answers.len() < lines {
+        match reader.next_line().await {
+            Ok(Some(line)) => answers.push(line),
+            _ => break,
+        }
+    }
+    answers
+}
+
+#[test]
+fn a_line_is_answered_with_a_line_and_the_next_one_too() {
+    with_server(async |path| {
+        let requests = b"{\"cmd\":\"flows\"}\n{\"cmd\":\"reload\"}\n";
+        let answers = say(&path, requests, 2).await;
+        assert_eq!(answers[0], r#"{"rows":0}"#);
+        assert!(
+            answers[1].starts_with(r#"{"reloaded":{"owners":2,"#) && answers[1].contains("bob is left out")
+        );
+    });
+}
+
+#[test]
+fn what_is_not_understood_is_refused_and_the_talk_goes_on() {
+    with_server(async |path| {
+        let requests = b"\xff\x00\n{}\n{\"cmd\":\"explain\",\"from\":\"?\",\"to\":\"internet\",\"service\":\"any\"}\n\
+            {\"cmd\":\"explain\",\"from\":\"internet\",\"to\":\"internet\",\"service\":\"tcp\"}\n{\"cmd\":\"flows\"}\n";
+        let answers = say(&path, requests, 5).await;
+        assert!(answers[..4].iter().all(|answer| answer.starts_with(r#"{"error":""#)), "{answers:?}");
+        assert!(answers[2].contains("write a node's path") && answers[3].contains("write any, icmp"));
+        assert_eq!(answers[4], r#"{"rows":0}"#);
+    });
+}
+
+#[test]
+fn a_line_without_an_end_is_refused() {
+    with_server(async |path| {
+        let answers = say(&path, &vec![b'x'; 1 << 20], 9).await;
+        assert_eq!(answers, [r#"{"error":"a request has at most 4096 bytes and a newline"}"#]);
+    });
+}
+
+#[test]
+fn one_client_too_many_is_told_so_and_has_a_place_later() {
+    with_server(async |path| {
+        let mut clients = Vec::new();
+        for _ in 0..CLIENTS_MAX {
+            let mut client = UnixStream::connect(&path).await.unwrap();
+            client.write_all(b"{\"cmd\":\"flows\"}\n").await.unwrap();
+            let mut answer = [0; 11];
+            client.read_exact(&mut answer).await.unwrap();
+            clients.push(client);
+        }
+        let answers = say(&path, b"", 1).await;
+        assert!(answers[0].contains("8 clients are being served"), "{answers:?}");
+        drop(clients);
+        while say(&path, b"{\"cmd\":\"flows\"}\n", 1).await != [r#"{"rows":0}"#] {
+            tokio::task::yield_now().await;
+        }
+    });
+}

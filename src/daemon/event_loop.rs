@@ -1,0 +1,284 @@
+//! The loop that moves bytes.
+//!
+//! A turn: read the clock; one batch from UDP, one from the TUN device, each handed to the engine and its answers sent;
+//! timers that are due; what the engine asks of the host. Then wait for readiness, unless more is waiting already.
+//! One batch each and in turns, so that neither side starves the other, nor both the timers and the tasks.
+
+use std::future::ready;
+use std::net::SocketAddr;
+use std::num::NonZeroU32;
+use std::pin::{Pin, pin};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use tokio::sync::{mpsc, oneshot};
+use tokio::time::{Sleep, sleep_until};
+
+use super::interface::Keeper;
+use super::notice::Notice;
+use super::question::{Answer, Question};
+use super::resolver::Resolver;
+use super::status::{DaemonStatus, LastReload};
+use crate::base::DropReason;
+use crate::engine::{Engine, Event, Now, Outbox, ReloadReport};
+use crate::os::batch::Batch;
+use crate::os::clock::Clock;
+use crate::os::netlink::Wanted;
+use crate::os::path_mtu::path_mtu;
+use crate::os::tun::{TunDevice, is_gone};
+use crate::os::udp::{ReceiveSlots, UdpPort};
+use crate::roster::Model;
+use crate::table::PeerId;
+
+/// Reads of the socket that may fail one after the other before the daemon gives up.
+const FAILURES_MAX: u32 = 100;
+/// What the engine may ask of the host in one turn.
+const EVENTS_MAX: usize = 64;
+/// The longest sleep when no timer is set.
+const IDLE: Duration = Duration::from_secs(3600);
+
+/// What a running daemon is made of.
+pub(super) struct EventLoop {
+    pub(super) engine: Engine,
+    pub(super) udp: UdpPort,
+    pub(super) tun: TunDevice,
+    pub(super) clock: Clock,
+    pub(super) slots: ReceiveSlots,
+    pub(super) outbox: Outbox,
+    pub(super) notices: mpsc::Receiver<Notice>,
+    pub(super) resolver: Resolver,
+    pub(super) keeper: Keeper,
+    pub(super) facts: Facts,
+    /// Reads of the socket that failed since one succeeded.
+    pub(super) failures: u32,
+}
+
+/// What stays, and what `status` tells of it.
+pub(super) struct Facts {
+    pub(super) started: Instant,
+    pub(super) listen: u16,
+    pub(super) mtu: u16,
+    pub(super) fwmark: Option<NonZeroU32>,
+    pub(super) last_reload: Option<(Instant, LastReload)>,
+}
+
+/// Why the loop ends.
+enum End {
+    Stop,
+    Fail(String),
+}
+
+impl EventLoop {
+    /// Moves bytes until told to stop.
+    ///
+    /// # Errors
+    /// Why there was no going on.
+    pub(super) async fn run(mut self) -> Result<(), String> {
+        let mut timer = pin!(sleep_until((self.facts.started + IDLE).into()));
+        let mut more = false;
+        let end = loop {
+            if more {
+                // Tasks get their share, and the runtime looks at its descriptors.
+                tokio::task::yield_now().await;
+            }
+            if let Some(notice) = self.wait(timer.as_mut(), more).await
+                && let Some(end) = self.handle_notice(notice)
+            {
+                break end;
+            }
+            match self.turn() {
+                Ok(again) => more = again,
+                Err(failure) => break End::Fail(failure),
+            }
+        };
+        self.keeper.end().await;
+        match end {
+            End::Stop => Ok(()),
+            End::Fail(why) => Err(why),
+        }
+    }
+
+    /// Waits until there is something to do; a task's word where that is what there is. With `more` waiting, only looks.
+    async fn wait(&mut self, mut timer: Pin<&mut Sleep>, more: bool) -> Option<Notice> {
+        let deadline = self.engine.poll_timeout().map_or(timer.deadline().into_std(), |(at, _why)| at);
+        if timer.deadline().into_std() != deadline {
+            timer.as_mut().reset(deadline.into());
+        }
+        tokio::select! {
+            biased;
+            notice = self.notices.recv() => Some(notice.unwrap_or(Notice::Stop)),
+            () = ready(()), if more => None,
+            _ = self.udp.readable() => None,
+            // While the backlog lasts, `turn` leaves the device alone.
+            _ = self.tun.readable(), if !self.udp.has_backlog() => None,
+            _ = self.udp.writable(), if self.udp.has_backlog() => None,
+            () = &mut timer => {
+                // A timer that was let go by rests until the engine sets it again.
+                timer.as_mut().reset((deadline + IDLE).into());
+                None
+            }
+        }
+    }
+
+    /// One turn; whether more waits.
+    fn turn(&mut self) -> Result<bool, String> {
+        let now = self.clock.read();
+        if self.clock.take_step() {
+            tracing::info!("the wall clock was set; tunnels begin anew");
+            self.engine.handle_clock_step(now);
+        }
+        if self.udp.has_backlog() {
+            self.udp.flush(now.instant);
+        }
+        let more_udp = self.turn_udp(now)?;
+        let more_tun = self.turn_tun(now)?;
+        if self.engine.poll_timeout().is_some_and(|(at, _why)| at <= now.instant) {
+            self.engine.handle_timeout(now, &mut self.outbox);
+            self.send(now);
+        }
+        let mut events = 0;
+        while events < EVENTS_MAX
+            && let Some(event) = self.engine.poll_event()
+        {
+            self.handle_event(event);
+            events += 1;
+        }
+        Ok(more_udp || more_tun || events == EVENTS_MAX)
+    }
+
+    fn turn_udp(&mut self, now: Now) -> Result<bool, String> {
+        let (engine, outbox) = (&mut self.engine, &mut self.outbox);
+        let batch =
+            match self.udp.receive(&mut self.slots, |datagrams| engine.handle_udp(datagrams, now, outbox)) {
+                Ok(batch) => batch,
+                Err(error) => {
+                    tracing::debug!(%error, "UDP read failed");
+                    self.failures += 1;
+                    if self.failures > FAILURES_MAX {
+                        return Err(format!("UDP port {} fails: {error}", self.facts.listen));
+                    }
+                    return Ok(true);
+                }
+            };
+        self.failures = 0;
+        self.send(now);
+        Ok(batch == Batch::More)
+    }
+
+    fn turn_tun(&mut self, now: Now) -> Result<bool, String> {
+        // What the kernel sends would only wait in the backlog.
+        if self.udp.has_backlog() {
+            return Ok(false);
+        }
+        let (engine, outbox) = (&mut self.engine, &mut self.outbox);
+        match self.tun.receive(|packets| engine.handle_tun(packets, now, outbox)) {
+            Ok(batch) => {
+                self.send(now);
+                Ok(batch == Batch::More)
+            }
+            Err(error) if is_gone(&error) => {
+                Err(format!("interface {} was deleted; start vpmesh again", self.tun.name()))
+            }
+            Err(error) => {
+                tracing::debug!(%error, "TUN read failed");
+                Ok(false)
+            }
+        }
+    }
+
+    /// Sends what the engine gave out.
+    fn send(&mut self, now: Now) {
+        if self.outbox.is_empty() {
+            return;
+        }
+        for transmit in self.outbox.transmits() {
+            self.udp.send(&transmit, now.instant);
+        }
+        let mut refused = 0;
+        for packet in self.outbox.tun_packets() {
+            if let Err(error) = self.tun.send(packet) {
+                tracing::trace!(%error, "packet refused");
+                refused += 1;
+            }
+        }
+        self.outbox.clear();
+        let losses = self.udp.take_losses();
+        if losses.refused + refused > 0 {
+            self.engine.count_drop(DropReason::SendFailed, losses.refused + refused);
+        }
+        if losses.full > 0 {
+            self.engine.count_drop(DropReason::QueueFull, losses.full);
+        }
+    }
+
+    fn handle_event(&mut self, event: Event) {
+        match event {
+            Event::Resolve { peer, endpoints } => self.resolver.resolve(peer, endpoints),
+            Event::PathMtu { peer, endpoint } => match path_mtu(endpoint, self.facts.fwmark) {
+                Ok(mtu) => self.engine.handle_path_mtu(peer, mtu),
+                Err(error) => tracing::debug!(%error, "no path MTU"),
+            },
+        }
+    }
+
+    fn handle_notice(&mut self, notice: Notice) -> Option<End> {
+        match notice {
+            Notice::Ask(question, reply) => {
+                let answer = self.answer(question);
+                // A client that went away is no matter.
+                let _ = reply.send(answer);
+            }
+            Notice::Serve(model, reply) => self.serve(model, reply),
+            Notice::Reloaded(last) => self.facts.last_reload = Some((self.clock.read().instant, last)),
+            Notice::Resolved { peer, addresses } => self.resolved(peer, addresses),
+            Notice::Stop => return Some(End::Stop),
+            Notice::Fail(why) => return Some(End::Fail(why)),
+        }
+        None
+    }
+
+    /// Has the engine serve a model, and the interface what the engine serves.
+    fn serve(&mut self, model: Arc<Model>, reply: oneshot::Sender<Result<ReloadReport, String>>) {
+        let now = self.clock.read();
+        let outcome = self.engine.reload(model, now).map_err(|error| error.to_string());
+        if outcome.is_ok() {
+            self.keeper.want(wanted(&self.engine, self.facts.mtu));
+        }
+        let _ = reply.send(outcome);
+    }
+
+    fn resolved(&mut self, peer: PeerId, addresses: Vec<SocketAddr>) {
+        self.resolver.answered(peer);
+        let now = self.clock.read();
+        self.engine.handle_resolved(peer, addresses, now);
+    }
+
+    fn answer(&mut self, question: Question) -> Answer {
+        let now = self.clock.read();
+        match question {
+            Question::Status => Answer::Status(Box::new(DaemonStatus {
+                version: env!("CARGO_PKG_VERSION").to_owned(),
+                uptime: now.instant.saturating_duration_since(self.facts.started).as_secs(),
+                interface: self.tun.name().to_string(),
+                listen: self.facts.listen,
+                last_reload: self.facts.last_reload.as_ref().map(|(at, last)| LastReload {
+                    ago: now.instant.saturating_duration_since(*at).as_secs(),
+                    ..last.clone()
+                }),
+                socket_overflows: self.udp.overflows(),
+                oversized: self.tun.oversized(),
+                engine: self.engine.status(now),
+            })),
+            Question::Flows => Answer::Flows(self.engine.flows(now)),
+            Question::Peers => Answer::Peers(self.engine.peers(now)),
+            Question::Explain { from, to, service } => {
+                Answer::Explain(self.engine.explain(&from, &to, service))
+            }
+        }
+    }
+}
+
+/// What the interface has when the engine serves what it serves.
+pub(super) fn wanted(engine: &Engine, mtu: u16) -> Wanted {
+    Wanted { up: true, mtu, addresses: engine.addresses(), routes: engine.routes() }
+}

@@ -1,0 +1,35 @@
+//! What tasks tell the event loop.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use tokio::sync::{mpsc, oneshot};
+
+use super::question::{Answer, Question};
+use super::status::LastReload;
+use crate::engine::ReloadReport;
+use crate::roster::Model;
+use crate::table::PeerId;
+
+/// Notices that wait at most; who has one more waits too.
+pub(super) const WAITING_MAX: usize = 64;
+
+/// The tasks' end of the channel.
+pub(super) type Notices = mpsc::Sender<Notice>;
+
+/// One task's word to the loop.
+#[derive(Debug)]
+pub(super) enum Notice {
+    /// A client asks; the loop answers at once.
+    Ask(Question, oneshot::Sender<Answer>),
+    /// A model was loaded; the engine takes it or says why not.
+    Serve(Arc<Model>, oneshot::Sender<Result<ReloadReport, String>>),
+    /// How the last reload ended, for `status`.
+    Reloaded(LastReload),
+    /// Where a peer may be.
+    Resolved { peer: PeerId, addresses: Vec<SocketAddr> },
+    /// Stop, and leave nothing behind.
+    Stop,
+    /// Stop: there is no going on.
+    Fail(String),
+}

@@ -1,0 +1,150 @@
+//! What clients ask the daemon, and what it answers: the control socket's JSON.
+//!
+//! A request is one line, `{"cmd": "status"}`; so is the answer, but for rows: `{"rows": 2}` and two lines more. A
+//! refusal is `{"error": "…"}`.
+
+use serde::{Deserialize, Serialize};
+
+use super::status::DaemonStatus;
+use crate::base::NodePath;
+use crate::engine::{ExplainAnswer, FlowRow, PeerRow, ReloadReport};
+use crate::roster::{Party, Service};
+
+/// A request, as it stands on its line.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "cmd", rename_all = "lowercase")]
+pub enum Request {
+    Status,
+    Flows,
+    Peers,
+    Reload,
+    Explain { from: String, to: String, service: String },
+}
+
+/// A request that the event loop answers, checked.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Question {
+    Status,
+    Flows,
+    Peers,
+    Explain { from: Party, to: Party, service: Service },
+}
+
+/// What the event loop answers.
+#[derive(Debug)]
+pub enum Answer {
+    Status(Box<DaemonStatus>),
+    Flows(Vec<FlowRow>),
+    Peers(Vec<PeerRow>),
+    Explain(ExplainAnswer),
+}
+
+/// The answer to `reload`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Reloaded {
+    pub reloaded: ReloadReport,
+    /// What is wrong all the same: rosters left out at a start, a disk that keeps nothing.
+    #[serde(default)]
+    pub errors: Vec<String>,
+    pub notes: Vec<String>,
+}
+
+/// The first line of an answer in rows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Rows {
+    pub rows: usize,
+}
+
+/// A refusal.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ErrorLine {
+    pub error: String,
+}
+
+/// One end of a question: `internet`, an address, or a node's path.
+///
+/// # Errors
+/// What is wrong with the text, and the mend.
+pub fn party(text: &str) -> Result<Party, String> {
+    if text == "internet" {
+        return Ok(Party::Internet);
+    }
+    if let Ok(address) = text.parse() {
+        return Ok(Party::Address(crate::base::canonical(address)));
+    }
+    text.parse::<NodePath>()
+        .map(Party::Node)
+        .map_err(|error| format!("{text:?} {error}; write a node's path, an address, or internet"))
+}
+
+/// A service: `any`, `icmp`, `tcp/22`, `udp/5000-5010`, `proto/47`.
+///
+/// # Errors
+/// What is wrong with the text, and the mend.
+pub fn service(text: &str) -> Result<Service, String> {
+    let refused =
+        || format!("{text:?} is no service; write any, icmp, tcp/PORT, udp/FIRST-LAST or proto/NUMBER");
+    match text {
+        "any" => return Ok(Service::Any),
+        "icmp" => return Ok(Service::Icmp),
+        _ => {}
+    }
+    let (protocol, number) = text.split_once('/').ok_or_else(refused)?;
+    let digits = |text: &str| text.bytes().all(|byte| byte.is_ascii_digit());
+    if protocol == "proto" {
+        return number.parse().ok().filter(|_| digits(number)).map(Service::Proto).ok_or_else(refused);
+    }
+    let (first, last) = number.split_once('-').unwrap_or((number, number));
+    let port = |text: &str| text.parse::<u16>().ok().filter(|_| digits(text));
+    let (Some(first), Some(last)) = (port(first), port(last)) else { return Err(refused()) };
+    match protocol {
+        _ if first > last => Err(refused()),
+        "tcp" => Ok(Service::Tcp { first, last }),
+        "udp" => Ok(Service::Udp { first, last }),
+        _ => Err(refused()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_party_is_internet_an_address_or_a_path() {
+        assert_eq!(party("internet"), Ok(Party::Internet));
+        assert_eq!(party("::ffff:10.0.0.1"), Ok(Party::Address("10.0.0.1".parse().unwrap())));
+        assert_eq!(party("alice/attic"), Ok(Party::Node("alice/attic".parse().unwrap())));
+        assert!(party("Alice").unwrap_err().contains("write a node's path"));
+    }
+
+    #[test]
+    fn a_service_is_what_a_roster_writes() {
+        for text in ["any", "icmp", "tcp/22", "udp/5000-5010", "proto/47"] {
+            assert_eq!(service(text).unwrap().to_string(), text);
+        }
+        for text in [
+            "",
+            "tcp",
+            "tcp/",
+            "tcp/65536",
+            "tcp/9-8",
+            "tcp/+22",
+            "sctp/1",
+            "proto/256",
+            "icmp/8",
+            "tcp/1-2-3",
+        ] {
+            assert!(service(text).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_request_is_a_line_of_json() {
+        let request: Request = serde_json::from_str(r#"{"cmd":"status"}"#).unwrap();
+        assert_eq!(request, Request::Status);
+        let asked = r#"{"cmd":"explain","from":"internet","to":"alice","service":"any"}"#;
+        let request: Request = serde_json::from_str(asked).unwrap();
+        assert_eq!(serde_json::to_string(&request).unwrap(), asked);
+        assert!(serde_json::from_str::<Request>(r#"{"cmd":"stop"}"#).is_err());
+    }
+}

@@ -1,0 +1,166 @@
+//! From a configuration's file to a running daemon.
+
+use std::path::Path;
+use std::time::Duration;
+
+use tokio::net::{TcpListener, UnixListener};
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::mpsc;
+
+use super::event_loop::{EventLoop, Facts, wanted};
+use super::interface::Keeper;
+use super::notice::{Notice, Notices, WAITING_MAX};
+use super::reload::Reloader;
+use super::resolver::{self, Resolver};
+use super::{configuration, control, log, metrics};
+use crate::base::Faults;
+use crate::config::Config;
+use crate::engine::{Engine, EngineConfig, Outbox};
+use crate::os::clock::Clock;
+use crate::os::key_file::{KeyFileError, read_private_key};
+use crate::os::netlink::NetlinkError;
+use crate::os::random;
+use crate::os::tun::{TunDevice, TunError};
+use crate::os::udp::{BindError, ReceiveSlots, UdpOptions, UdpPort};
+use crate::os::unix_socket::{ListenError, SocketFile, listen};
+
+/// Bytes that the outbox begins with.
+const OUTBOX: usize = 256 * 1024;
+
+/// Why the daemon doesn't run: one line, with the mend, or a line for each fault of the configuration.
+#[derive(Debug, thiserror::Error)]
+pub enum RunError {
+    #[error(transparent)]
+    Configuration(#[from] Faults),
+    #[error(transparent)]
+    Key(#[from] KeyFileError),
+    #[error(transparent)]
+    Control(#[from] ListenError),
+    #[error(transparent)]
+    Udp(#[from] BindError),
+    #[error(transparent)]
+    Tun(#[from] TunError),
+    #[error(transparent)]
+    Netlink(#[from] NetlinkError),
+    #[error("cannot serve metrics at {address}: {error}; write another `metrics`, or none")]
+    Metrics { address: std::net::SocketAddr, error: std::io::Error },
+    #[error("the system refuses what a daemon needs: {0}")]
+    System(#[from] std::io::Error),
+    /// It ran, and there was no going on.
+    #[error("{0}")]
+    Failed(String),
+}
+
+/// Runs the daemon until it is told to stop.
+///
+/// # Errors
+/// [`RunError`]: why it didn't start, or why there was no going on.
+pub fn run(path: &Path) -> Result<(), RunError> {
+    let config = configuration::read(path)?;
+    log::begin(&config.log);
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        // Look-ups may hold all of theirs; a reload always finds one.
+        .max_blocking_threads(resolver::AT_A_TIME + 2)
+        .thread_keep_alive(Duration::from_secs(1))
+        .build()?;
+    let outcome = runtime.block_on(async {
+        let (event_loop, _socket_file) = start(path, config).await?;
+        event_loop.run().await.map_err(RunError::Failed)
+    });
+    // A look-up that nobody waits for must not hold up the end.
+    runtime.shutdown_background();
+    if outcome.is_ok() {
+        tracing::info!("stopped");
+    }
+    outcome
+}
+
+/// Opens everything, what another daemon would have first, and starts the tasks.
+async fn start(path: &Path, config: Config) -> Result<(EventLoop, SocketFile), RunError> {
+    let private_key = read_private_key(&config.private_key)?;
+    let (listener, socket_file) = listen(&config.control)?;
+    let udp = UdpPort::bind(&UdpOptions {
+        port: config.listen,
+        fwmark: config.fwmark,
+        receive_buffer: config.receive_buffer,
+        send_buffer: config.send_buffer,
+    })?;
+    let tun = TunDevice::open(&config.interface, config.mtu)?;
+    let scrapes = match config.metrics {
+        Some(address) => {
+            let bound = TcpListener::bind(address).await;
+            Some(bound.map_err(|error| RunError::Metrics { address, error })?)
+        }
+        None => None,
+    };
+    let mut clock = Clock::default();
+    let now = clock.read();
+    let engine_config = EngineConfig {
+        node: config.node.clone(),
+        private_key,
+        mtu: config.mtu,
+        flows_max: usize::try_from(config.flows).unwrap_or(usize::MAX),
+        seed: random::seed()?,
+    };
+    let engine = Engine::new(engine_config, now);
+    let keeper = Keeper::begin(tun.index(), wanted(&engine, config.mtu)).await?;
+    tracing::info!(node = %config.node, interface = %config.interface, listen = config.listen, "started");
+
+    let (notices, waiting) = mpsc::channel(WAITING_MAX);
+    let facts = Facts {
+        started: now.instant,
+        listen: config.listen,
+        mtu: config.mtu,
+        fwmark: config.fwmark,
+        last_reload: None,
+    };
+    tasks(path, config, UnixListener::from_std(listener)?, scrapes, &notices)?;
+    let event_loop = EventLoop {
+        engine,
+        udp,
+        tun,
+        clock,
+        slots: ReceiveSlots::default(),
+        outbox: Outbox::with_capacity(OUTBOX, OUTBOX),
+        notices: waiting,
+        resolver: Resolver::new(notices),
+        keeper,
+        facts,
+        failures: 0,
+    };
+    Ok((event_loop, socket_file))
+}
+
+/// Starts what runs beside the event loop.
+fn tasks(
+    path: &Path,
+    config: Config,
+    listener: UnixListener,
+    scrapes: Option<TcpListener>,
+    notices: &Notices,
+) -> Result<(), RunError> {
+    let mut terminate = signal(SignalKind::terminate())?;
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    let told = notices.clone();
+    tokio::spawn(async move {
+        tokio::select! {
+            _ = terminate.recv() => {}
+            _ = interrupt.recv() => {}
+        }
+        let _ = told.send(Notice::Stop).await;
+    });
+    let hangup = signal(SignalKind::hangup())?;
+    let (reloader, reloads) = Reloader::new(path.to_owned(), config, hangup, notices.clone());
+    let failed = notices.clone();
+    tokio::spawn(async move {
+        // Ends before the event loop only when it panics, and then the loop must not go on as if rosters were watched.
+        let ended = tokio::spawn(reloader.run()).await;
+        let _ = failed.send(Notice::Fail(format!("the reloader ended: {ended:?}"))).await;
+    });
+    tokio::spawn(control::serve(listener, control::Ears { notices: notices.clone(), reloads }));
+    if let Some(scrapes) = scrapes {
+        tokio::spawn(metrics::serve(scrapes, notices.clone()));
+    }
+    Ok(())
+}

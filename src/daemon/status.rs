@@ -1,0 +1,37 @@
+//! What `status` says: the engine's own and the daemon's.
+
+use serde::{Deserialize, Serialize};
+
+use crate::engine::{ReloadReport, Status};
+
+/// The daemon as a whole.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DaemonStatus {
+    pub version: String,
+    /// Seconds since it started.
+    pub uptime: u64,
+    pub interface: String,
+    /// The UDP port.
+    pub listen: u16,
+    pub last_reload: Option<LastReload>,
+    /// Datagrams that the kernel turned away because the socket's buffer was full.
+    pub socket_overflows: u32,
+    /// Packets larger than the MTU that the kernel handed over.
+    pub oversized: u64,
+    #[serde(flatten)]
+    pub engine: Status,
+}
+
+/// How the last reload ended.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LastReload {
+    /// Seconds since then.
+    pub ago: u64,
+    /// What was reloaded; `None`: nothing, and what ran before runs on.
+    pub report: Option<ReloadReport>,
+    /// Why nothing was.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub refusal: Option<String>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub notes: Vec<String>,
+}
