@@ -209,7 +209,7 @@ impl Engine {
         let row = |flow: Flow| {
             let (src_port, dst_port) = match flow.tuple.ports {
                 Ports::Known { src, dst } => (Some(src), Some(dst)),
-                Ports::Echo { .. } | Ports::None | Ports::OneWay => (None, None),
+                Ports::Echo { .. } | Ports::None | Ports::OneWay | Ports::Unknown => (None, None),
             };
             FlowRow {
                 protocol: flow.tuple.protocol,
