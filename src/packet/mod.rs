@@ -177,8 +177,10 @@ pub enum Ports {
     Echo { request: bool, ident: u16 },
     /// A protocol whose ports nobody reads: both directions belong together.
     None,
-    /// Each direction for itself: later fragments with no first, and ICMP that is neither echo nor error.
+    /// ICMP that is neither echo nor error: each direction for itself.
     OneWay,
+    /// Later fragments with no first, whatever they are of: each direction for itself.
+    Unknown,
 }
 
 impl Packet {
@@ -227,7 +229,7 @@ impl Packet {
             Transport::Udp { src_port, dst_port } => Ports::Known { src: src_port, dst: dst_port },
             Transport::IcmpEcho { request, ident } => Ports::Echo { request, ident },
             Transport::IcmpError { .. } | Transport::IcmpOther { .. } => Ports::OneWay,
-            Transport::Opaque if self.fragment.is_some_and(|f| f.offset > 0) => Ports::OneWay,
+            Transport::Opaque if self.fragment.is_some_and(|f| f.offset > 0) => Ports::Unknown,
             Transport::Opaque => Ports::None,
         };
         Tuple { src: self.src, dst: self.dst, protocol: self.protocol, ports }

@@ -112,7 +112,7 @@ fn quoted(bytes: &[u8], is_v6: bool) -> Result<Tuple, DropReason> {
         return Err(DropReason::Malformed);
     }
     let ports = if header.is_later_fragment() {
-        Ports::OneWay
+        Ports::Unknown
     } else {
         quoted_ports(&bytes[header.transport_offset..header.total_len], &header)?
     };

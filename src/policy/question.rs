@@ -88,7 +88,7 @@ impl Traffic {
         match (tuple.protocol, tuple.ports) {
             (protocol::TCP, Ports::Known { dst, .. }) => Self::Tcp(dst),
             (protocol::UDP, Ports::Known { dst, .. }) => Self::Udp(dst),
-            (number, Ports::None) => Self::Opaque(number),
+            (number, Ports::None | Ports::Unknown) => Self::Opaque(number),
             (protocol::ICMP, _) => Self::Icmp,
             (protocol::ICMPV6, _) => Self::Icmpv6,
             (number, _) => Self::Opaque(number),

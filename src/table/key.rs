@@ -28,6 +28,8 @@ enum Kind {
     Echo,
     /// Each direction for itself: the sender is first.
     OneWay,
+    /// As that, of fragments that nobody knows the ports of.
+    Unknown,
 }
 
 fn octets(address: IpAddr) -> [u8; 16] {
@@ -50,6 +52,7 @@ impl Key {
             Ports::None => (Kind::Both, 0, 0, Side::low_if(src <= dst)),
             Ports::Echo { request, ident } => (Kind::Echo, ident, ident, Side::low_if(request)),
             Ports::OneWay => (Kind::OneWay, 0, 0, Side::Low),
+            Ports::Unknown => (Kind::Unknown, 0, 0, Side::Low),
         };
         let ((low, low_port), (high, high_port)) = match side {
             Side::Low => ((src, src_port), (dst, dst_port)),
@@ -72,6 +75,7 @@ impl Key {
             Kind::Both => Ports::None,
             Kind::Echo => Ports::Echo { request: side == Side::Low, ident: src_port },
             Kind::OneWay => Ports::OneWay,
+            Kind::Unknown => Ports::Unknown,
         };
         Tuple { src, dst, protocol: self.protocol, ports }
     }

@@ -166,7 +166,7 @@ fn a_first_fragment_has_its_whole_header_and_a_later_one_has_no_ports() {
         assert_eq!(packets[0].fragment, Some(Fragment { id: 1, offset: 0, more: true, end: 24 }));
         assert_eq!(packets[2].transport, Transport::Opaque);
         assert_eq!(packets[2].fragment, Some(Fragment { id: 1, offset: 48, more: false, end: 68 }));
-        assert_eq!(packets[2].tuple().ports, Ports::OneWay);
+        assert_eq!(packets[2].tuple().ports, Ports::Unknown);
 
         let tcp = craft.syn(1, 2)[offset..].to_vec();
         let refused = |bytes: Vec<u8>| assert_eq!(reason(&bytes), DropReason::Malformed);
@@ -208,7 +208,7 @@ fn an_icmp_error_tells_whose_it_is() {
         };
         assert_eq!(ports(&craft.echo(true, 9, 1, b"")), Ports::Echo { request: true, ident: 9 });
         assert_eq!(ports(&craft.raw(47, b"")), Ports::None);
-        assert_eq!(ports(&craft.fragment(protocol::UDP, 64, false, &[0; 8])), Ports::OneWay);
+        assert_eq!(ports(&craft.fragment(protocol::UDP, 64, false, &[0; 8])), Ports::Unknown);
     }
     let v6_in_v4 = Craft::new("192.0.2.1", V4.0).icmp(3, 3, [0; 4], &Craft::new(V6.0, V6.1).udp(1, 2, b""));
     assert_eq!(reason(&v6_in_v4), DropReason::Malformed);

@@ -75,9 +75,17 @@ fn a_packet_whose_ports_cannot_be_known_matches_any_and_its_protocol_alone() {
         assert!(!verdict("allow tcp/0-65535,udp/0-65535,icmp", &later(number)));
         assert!(!verdict("allow proto/47", &later(number)));
     }
-    let syn = Packet::parse(&craft.syn(1, 22)).unwrap();
-    assert!(verdict("allow tcp/22", &syn) && !verdict("allow tcp/1", &syn));
+    // a live flow is judged again as what it began with
+    let judge = bench("allow any");
+    let icmp_other = Packet::parse(&craft.icmp(13, 0, [0; 4], &[0; 12])).unwrap();
+    let gre = Packet::parse(&craft.raw(47, b"")).unwrap();
+    let foreign = Packet::parse(&craft.raw(protocol::ICMPV6, b"")).unwrap();
     let echo = Packet::parse(&craft.echo(true, 1, 1, b"")).unwrap();
+    let syn = Packet::parse(&craft.syn(1, 22)).unwrap();
+    for packet in [later(protocol::TCP), later(protocol::ICMP), icmp_other, gre, foreign, echo, syn] {
+        assert_eq!(judge.question_of(&packet.tuple()), judge.question(&packet), "{packet:?}");
+    }
+    assert!(verdict("allow tcp/22", &syn) && !verdict("allow tcp/1", &syn));
     assert!(verdict("allow icmp", &echo));
 }
 
