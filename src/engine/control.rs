@@ -69,41 +69,7 @@ impl Engine {
     #[must_use]
     pub fn flows(&self, now: Now) -> Vec<FlowRow> {
         let Some(world) = &self.world else { return Vec::new() };
-<<<<<<< HEAD
         self.flows.iter(now.instant).map(|flow| world.flow_row(&flow)).collect()
-=======
-        let name = |address: IpAddr| world.name_of(address);
-        let via = |via: Via| match via {
-            Via::Kernel => "kernel".to_owned(),
-            Via::Peer(peer) => world
-                .roles
-                .get(&peer)
-                .map_or_else(String::new, |role| world.model.node(role.node).name.to_string()),
-        };
-        let row = |flow: Flow| {
-            let (src_port, dst_port) = match flow.tuple.ports {
-                Ports::Known { src, dst } => (Some(src), Some(dst)),
-                Ports::Echo { .. } | Ports::None | Ports::OneWay | Ports::Unknown => (None, None),
-            };
-            FlowRow {
-                protocol: flow.tuple.protocol,
-                src: flow.tuple.src,
-                dst: flow.tuple.dst,
-                src_port,
-                dst_port,
-                from: name(flow.tuple.src),
-                to: name(flow.tuple.dst),
-                from_via: via(flow.from),
-                to_via: via(flow.to),
-                state: flow.state.name().to_owned(),
-                packets: flow.packets,
-                bytes: flow.bytes,
-                age: flow.age.as_secs(),
-                idle: flow.idle.as_secs(),
-            }
-        };
-        self.flows.iter(now.instant).map(row).collect()
->>>>>>> policy
     }
 
     /// For `vpmesh explain`.
