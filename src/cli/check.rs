@@ -186,7 +186,7 @@ fn check_accepted(config: &Config, key: OwnerKey, node_key: Option<PublicKey>, r
     };
     report.notes(found.notes);
     let own = Own { owner: config.node.owner().clone(), key };
-    match accept::start(&own, &found.offers, &found.kept, &accept::run_tests) {
+    match accept::start(&own, &found.offers, &found.kept, &rosters::judged) {
         Ok(set) => {
             report.faults(set.refusals.into_iter().flat_map(|refusal| refusal.faults));
             report.notes(set.notes);

@@ -6,7 +6,6 @@
 //! set stays. Who was in force before goes before who is new, so that no friend's new roster can push out another's.
 
 mod check;
-mod judge;
 mod start;
 mod trials;
 
@@ -17,7 +16,6 @@ use crate::base::signify::OwnerKey;
 use crate::roster::{Because, Fault, Line, Model, Refused, Roster};
 
 pub use check::hash;
-pub use judge::run_tests;
 pub use start::start;
 pub use trials::{RunTests, TestOutcome, TestResult};
 

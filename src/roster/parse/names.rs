@@ -34,16 +34,16 @@ pub(super) fn check(roster: &Roster, seen: &[Seen], c: &mut Checker<'_>) {
                     }
                 }
             }
-            Selector::Tag { owner, tag } => {
-                let is_own = known_owner(&places, owner, *line, c) && *owner == roster.owner;
-                if is_own && !places.tags.contains(tag) {
-                    let mend =
-                        match suggest::nearest(tag.as_str(), places.tags.iter().map(|tag| tag.as_str())) {
-                            Some(near) => format!("did you mean `tag:{near}`?"),
-                            None => format!("write tags = [\"{tag}\"] where it belongs"),
-                        };
-                    c.note(*line, format!("`tag:{tag}` is on no node"), mend);
-                }
+            Selector::Tag { owner, tag }
+                if known_owner(&places, owner, *line, c)
+                    && *owner == roster.owner
+                    && !places.tags.contains(tag) =>
+            {
+                let mend = match suggest::nearest(tag.as_str(), places.tags.iter().map(|tag| tag.as_str())) {
+                    Some(near) => format!("did you mean `tag:{near}`?"),
+                    None => format!("write tags = [\"{tag}\"] where it belongs"),
+                };
+                c.note(*line, format!("`tag:{tag}` is on no node"), mend);
             }
             _ => {}
         }

@@ -73,3 +73,24 @@ fn check_finds_what_would_keep_a_node_from_starting() {
     desk.write("node.toml", "colour = 1\n");
     assert!(check().contains("node.toml:1: "));
 }
+
+#[test]
+#[ignore = "needs the judge, which is not on this branch"]
+fn a_roster_that_fails_its_own_test_is_not_signed_and_not_good() {
+    let desk = Desk::of_alice();
+    let test = |to: &str, expect: &str| {
+        format!(
+            "[[test]]\nfrom = \"alice/home/nas\"\nto = \"{to}\"\nservice = \"tcp/443\"\nexpect = \"{expect}\"\n"
+        )
+    };
+    let station = "[[room.station]]\nname = \"nas\"\nlan = true\n";
+    let roster = desk.read("alice.toml") + station;
+    desk.write("alice.toml", &(roster.clone() + &test("internet", "allow") + &test("internet", "deny")));
+    let said = desk.bad(&["owner", "sign", "alice.toml"]);
+    assert!(said.starts_with("alice.toml:") && said.contains("the test fails: "), "{said}");
+    assert_eq!(said.lines().count(), 1, "{said}");
+    assert!(!desk.path("alice.toml.sig").exists());
+    assert_eq!(desk.bad(&["check", "alice.toml"]), said);
+    desk.write("alice.toml", &(roster + &test("internet", "allow")));
+    desk.good(&["owner", "sign", "alice.toml"]);
+}
