@@ -30,7 +30,7 @@ fn with_server<F: Future<Output = ()>>(test: impl FnOnce(std::path::PathBuf) -> 
             while let Some(reply) = reload_asked.recv().await {
                 reply
                     .send(Ok(Reloaded {
-                        reloaded: reloaded,
+                        reloaded,
                         errors: Vec::new(),
                         notes: vec!["bob is left out".into()],
                     }))
