@@ -361,3 +361,6 @@ fn array<const N: usize>(bytes: &[u8]) -> [u8; N] {
 fn one_line(comment: &str) -> String {
     comment.chars().map(|c| if c.is_control() { ' ' } else { c }).take(200).collect()
 }
+
+#[cfg(test)]
+mod tests;

@@ -6,14 +6,13 @@ use std::sync::Arc;
 
 use super::client;
 use super::output::{self, Output, Paint, complain, plain};
+use super::rosters::{Sheet, join_as, known_key};
 use super::table::{Lean, Table};
 use crate::daemon::question::{Request, party, service};
 use crate::engine::ExplainAnswer;
 use crate::engine::report::ExplainVerdict;
-use crate::mesh::what_if::what_if;
-use crate::os::whole_file;
 use crate::policy::Judge;
-use crate::roster::{self, Party, ROSTER_BYTES_MAX, Service};
+use crate::roster::{Party, Service};
 
 /// The question.
 #[derive(Debug, clap::Args)]
@@ -77,14 +76,12 @@ fn judge(question: &Explain, socket: &Path) -> Result<(String, ExplainAnswer), S
     Ok((json, answer))
 }
 
-/// Judges rosters by name, without their signatures.
+/// Judges rosters by name, without their signatures, as the first one's owner reads them.
 fn offline(files: &[PathBuf], from: &Party, to: &Party, service: Service) -> Result<ExplainAnswer, String> {
-    let read = |path: &PathBuf| {
-        let bytes = whole_file::read(path, ROSTER_BYTES_MAX).map_err(|error| error.to_string())?;
-        roster::parse(&path.to_string_lossy(), &bytes).map_err(|faults| faults.to_string())
-    };
-    let rosters = files.iter().map(read).collect::<Result<Vec<_>, _>>()?;
-    let joined = what_if(rosters).map_err(|faults| faults.to_string())?;
+    let read = |path: &PathBuf| Sheet::read(path).map_err(|faults| faults.to_string());
+    let sheets = files.iter().map(read).collect::<Result<Vec<_>, _>>()?;
+    let Some((reader, others)) = sheets.split_first() else { return Err("name a roster".to_owned()) };
+    let joined = join_as(reader, known_key(reader, others), others).map_err(|faults| faults.to_string())?;
     if let Some(refused) = joined.refused.first() {
         return Err(refused.faults.to_string());
     }

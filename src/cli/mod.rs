@@ -4,13 +4,18 @@
 //! a terminal.
 
 mod amount;
+pub mod check;
 mod client;
 mod explain;
 mod flows;
+pub mod key;
 mod output;
+pub mod owner;
 mod peers;
 mod reload;
+pub mod rosters;
 mod run;
+pub mod station;
 mod status;
 mod table;
 
@@ -26,9 +31,9 @@ use crate::daemon::configuration;
 #[derive(Debug, Parser)]
 #[command(name = "vpmesh", version, disable_help_subcommand = true)]
 struct Arguments {
-    /// The node's configuration.
-    #[arg(long, global = true, value_name = "FILE", default_value = CONFIG_FILE)]
-    config: PathBuf,
+    /// The node's configuration; /etc/vpmesh/node.toml unless another is named.
+    #[arg(long, global = true, value_name = "FILE")]
+    config: Option<PathBuf>,
     /// The running daemon's control socket, else the configuration's.
     #[arg(long, global = true, value_name = "SOCKET")]
     control: Option<PathBuf>,
@@ -50,6 +55,14 @@ enum Command {
     Peers(Print),
     /// Read the rosters and the configuration again, or nothing at all.
     Reload(Print),
+    /// Check the configuration and rosters: every error as FILE:LINE, what, and the mend.
+    Check(check::CheckArgs),
+    /// An owner's key; a roster signed (tests first), verified.
+    Owner(owner::OwnerArgs),
+    /// A node's WireGuard key.
+    Key(key::KeyArgs),
+    /// Stations of a roster.
+    Station(station::StationArgs),
 }
 
 /// How to print.
@@ -64,23 +77,28 @@ struct Print {
 #[must_use]
 pub fn main() -> ExitCode {
     let arguments = Arguments::parse();
-    let socket = || socket(&arguments);
-    match &arguments.command {
-        Command::Run => run::run(&arguments.config),
-        Command::Explain(explain) => explain::explain(explain, &socket()),
-        Command::Status(print) => status::status(&socket(), print.json),
-        Command::Flows(print) => flows::flows(&socket(), print.json),
-        Command::Peers(print) => peers::peers(&socket(), print.json),
-        Command::Reload(print) => reload::reload(&socket(), print.json),
-    }
+    let config = arguments.config.as_deref().unwrap_or(Path::new(CONFIG_FILE));
+    let socket = arguments.control.clone().unwrap_or_else(|| socket(config));
+    let result = match arguments.command {
+        Command::Check(args) => check::run(&args, arguments.config.as_deref()),
+        Command::Owner(args) => owner::run(args),
+        Command::Key(args) => key::run(args),
+        Command::Station(args) => station::run(args),
+        Command::Run => Ok(run::run(config)),
+        Command::Explain(explain) => Ok(explain::explain(&explain, &socket)),
+        Command::Status(print) => Ok(status::status(&socket, print.json)),
+        Command::Flows(print) => Ok(flows::flows(&socket, print.json)),
+        Command::Peers(print) => Ok(peers::peers(&socket, print.json)),
+        Command::Reload(print) => Ok(reload::reload(&socket, print.json)),
+    };
+    result.unwrap_or_else(|error| {
+        output::complain(format_args!("{error:#}"));
+        ExitCode::FAILURE
+    })
 }
 
-/// The control socket: as told, else as configured, else the usual one. A configuration that can't be read doesn't keep
-/// anybody from asking a daemon that runs.
-fn socket(arguments: &Arguments) -> PathBuf {
-    if let Some(socket) = &arguments.control {
-        return socket.clone();
-    }
-    configuration::read(&arguments.config)
-        .map_or_else(|_| Path::new(CONTROL_SOCKET).to_owned(), |c| c.control)
+/// The control socket: as configured, else the usual one. A configuration that can't be read doesn't keep anybody from
+/// asking a daemon that runs.
+fn socket(config: &Path) -> PathBuf {
+    configuration::read(config).map_or_else(|_| Path::new(CONTROL_SOCKET).to_owned(), |config| config.control)
 }

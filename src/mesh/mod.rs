@@ -1,4 +1,3 @@
 //! Floor 3: what mesh nodes agree on. For now: which rosters are accepted (`accept`).
 
 pub mod accept;
-pub mod what_if;

@@ -5,6 +5,7 @@
 //! addresses and its place. The model is what policy is compiled from, for the judge and for the kernel alike.
 
 pub mod address;
+pub mod edit;
 pub mod join;
 pub mod model;
 pub mod parse;

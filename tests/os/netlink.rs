@@ -104,6 +104,9 @@ fn news_of_other_interfaces_are_no_news() {
         let (index, interface) = practise();
         interface.apply(&wanted(&[], &[])).await.unwrap();
         let mut changes = Changes::open(index).unwrap();
+        let quiet = std::time::Duration::from_secs(2);
+        // The kernel's own doings come to rest first: carrier, link-local address.
+        while tokio::time::timeout(quiet, changes.changed()).await.is_ok() {}
         ip("link add other0 type veth peer name other1");
         ip("link set other0 up");
         ip("addr add 192.0.2.1/24 dev other0");

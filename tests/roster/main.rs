@@ -1,6 +1,7 @@
 //! Rosters from end to end: what is said of bad ones, what becomes of good ones, and the tools at an owner's desk.
 
 mod accept;
+mod desk;
 mod examples;
 mod faults;
 mod hostile;

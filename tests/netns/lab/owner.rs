@@ -109,6 +109,9 @@ impl Owner {
         let name = format!("{}.toml", self.name);
         let signed = Signed { toml: dir.join(&name), signature: dir.join(format!("{name}.sig")), name };
         std::fs::write(&signed.toml, text).expect("a roster can be written");
+        // The tools of an owner's desk look for the public key beside the roster.
+        std::fs::copy(self.dir.join("owner.pub"), dir.join(format!("{}.pub", self.name)))
+            .expect("a key can be copied");
         signed
     }
 
