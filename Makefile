@@ -10,6 +10,7 @@ SUDO := $(if $(ROOT),,sudo --preserve-env=PATH)
 .DEFAULT_GOAL := build
 
 include benches/bench.mk
+include fuzz/fuzz.mk
 
 bench-programs: deps
 

@@ -5,6 +5,9 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
+#[cfg(feature = "os")]
+#[path = "../fuzz/bodies/control.rs"]
+mod control;
 #[path = "../fuzz/bodies/engine/mod.rs"]
 mod engine;
 #[path = "../fuzz/bodies/files.rs"]
@@ -38,6 +41,12 @@ fn packets_of_the_corpus_break_nothing() {
 #[test]
 fn rosters_of_the_corpus_break_nothing() {
     replay("roster", roster::run);
+}
+
+#[cfg(feature = "os")]
+#[test]
+fn control_lines_of_the_corpus_break_nothing() {
+    replay("control", control::run);
 }
 
 #[test]

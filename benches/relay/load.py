@@ -10,6 +10,7 @@ import json
 import os
 
 from candidates import LISTEN
+from cost import memory_mb
 from lab import Failure, Lab
 from wireguard import Peer, key
 
@@ -34,8 +35,8 @@ def measure(candidate, seconds, generator, crowd):
 
 
 def one_flow(candidate, seconds, generator):
-    found = {}
-    alone = generate(candidate, generator, seconds, 2, CELLS.values())
+    alone, peak = generate(candidate, generator, seconds, 2, CELLS.values())
+    found = {"load_memory_peak_mb": peak}
     for name, cell in zip(CELLS, alone):
         figures = ["kpps", "lost_percent", "cpu_us_per_packet"]
         if name.startswith("1392"):
@@ -49,7 +50,7 @@ def one_flow(candidate, seconds, generator):
 
 def probed_crowd(candidate, seconds, generator, count):
     found = {}
-    [cell] = generate(candidate, generator, seconds, count, [CELLS["1392_trains"]])
+    [cell], _ = generate(candidate, generator, seconds, count, [CELLS["1392_trains"]])
     for state in ("idle", "load"):
         probe = cell[f"probe_{state}"]
         found[f"probe_{state}_lost_percent"] = probe["lost_percent"]
@@ -60,6 +61,7 @@ def probed_crowd(candidate, seconds, generator, count):
 
 
 def generate(candidate, generator, seconds, count, cells):
+    """What the generator says of each cell, and the peak of the relaying process's memory in MB."""
     if not os.path.exists(generator):
         raise Failure(f"{generator} is not built: cargo build --release --example relay_load")
     peers = stations(count)
@@ -77,4 +79,4 @@ def generate(candidate, generator, seconds, count, cells):
             "window": WINDOW,
         }
         said = lab.run("g", generator, text=json.dumps(plan), timeout=120 + 20 * seconds)
-        return json.loads(said)["cells"]
+        return json.loads(said)["cells"], memory_mb(relay.pid, "VmHWM")

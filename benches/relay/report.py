@@ -1,5 +1,6 @@
 """Rounds into medians, and medians into Markdown: one table of figures, one of ratios, for each part of the bench."""
 
+import re
 import statistics
 from collections import defaultdict
 
@@ -24,6 +25,8 @@ METRICS = {
     "rtt_load_ms": ("round trip under one TCP stream, median ms", 2),
     "rtt_load_p95_ms": ("– p95 ms", 2),
     "rtt_load_lost_percent": ("– lost, %", 1),
+    "rtt_load_full_r": ("– datagrams lost at R's full socket", 0),
+    "rtt_load_full_b": ("– at station B's", 0),
     "load_1392_trains_cpu_s_per_gb": ("1392 B in trains of 32, CPU s/GB", 2),
     "load_1392_trains_ring_s_per_gb": ("– ring alone, CPU s/GB", 2),
     "load_1392_trains_to_ring": ("– to ring alone", 2),
@@ -40,6 +43,7 @@ METRICS = {
     "load_64_singles_to_ring": ("– to ring alone", 2),
     "load_64_singles_kpps": ("– thousand packets/s", 0),
     "load_64_singles_lost_percent": ("– lost, %", 2),
+    "load_memory_peak_mb": ("resident memory, peak, MB", 1),
     "probe_idle_median_us": ("200 peers: way through, idle, median µs", 0),
     "probe_idle_p95_us": ("– p95 µs", 0),
     "probe_idle_lost_percent": ("– lost, %", 2),
@@ -50,6 +54,9 @@ METRICS = {
     "idle_cpu_percent": ("– CPU, % of a core", 2),
     "idle_start_s": ("– start and configuration, s", 2),
 }
+
+# Figures of the machine, and those that are mostly zero, say nothing as a ratio.
+NO_RATIO = re.compile("_lost_percent$|_full_|_ring_|_cpu_percent$|_start_s$")
 
 
 def medians(rounds):
@@ -110,6 +117,8 @@ def ratios_table(of_part):
         return []
     rows = []
     for metric in in_order([ours]):
+        if NO_RATIO.search(metric):
+            continue
         cells = [ratio(ours[metric], of_part[name].get(metric)) for name in peers]
         rows.append([METRICS[metric][0], *cells])
     return table(["vpmesh :", *peers], rows) + [""]

@@ -68,12 +68,22 @@ def loaded_ping(lab, seconds):
     server = serve(lab)
     client = lab.start("a", "iperf3", "-c", B.address, "-t", str(seconds + 1))
     time.sleep(0.5)
+    before = {place: full_sockets(lab, place) for place in ("r", "b")}
     pings = ping(lab, int(seconds * 50))
+    lost = {f"rtt_load_full_{place}": full_sockets(lab, place) - count for place, count in before.items()}
     wait_for("iperf3 under ping", lambda: client.poll() is not None, seconds=seconds + 20)
     if client.returncode != 0:
         raise Failure(f"iperf3 under ping: {last_words(client)}")
     wait_for("iperf3 server", lambda: server.poll() is not None)
-    return round_trips("rtt_load", pings)
+    return round_trips("rtt_load", pings) | lost
+
+
+def full_sockets(lab, namespace):
+    """Datagrams that came to a UDP socket without room for them, since the namespace was made: where losses under
+    load happen, at the relaying node or at a station that cannot keep up with it."""
+    names, values = [line.split() for line in lab.run(namespace, "cat", "/proc/net/snmp").splitlines()
+                     if line.startswith("Udp:")]
+    return int(values[names.index("RcvbufErrors")])
 
 
 def iperf(lab, seconds, *options):

@@ -25,7 +25,9 @@ const PACKETS_MAX: u64 = 20_000_000;
 const PATIENCE: u32 = 8;
 /// Trains between two looks at what came.
 const BURST: usize = 64;
-const STALL: Duration = Duration::from_millis(20);
+/// Longer than a busy machine lets the relaying node wait for a core.
+const STALL: Duration = Duration::from_millis(100);
+const AGAIN: Duration = Duration::from_millis(20);
 const QUIET: Duration = Duration::from_millis(300);
 const PROBES_ALONE: usize = 200;
 
@@ -99,7 +101,7 @@ fn first_packet(plan: &Plan, cell: CellPlan, stage: &mut Stage) -> io::Result<()
             }
             let (sealed, stride) = seal_train(stage, (from, to), CellPlan { train: 1, ..cell })?;
             stage.stations[from].send_train(&sealed, stride)?;
-            stage.receive(&[from, to], STALL)?;
+            stage.receive(&[from, to], AGAIN)?;
         }
         // Others of these may be on their way, and would be counted as the load's.
         (0..10).try_for_each(|_| stage.receive(&[to], Duration::from_millis(5)))?;

@@ -221,7 +221,7 @@ fn with_serial(
         None => written,
         Some(Serial::Number(number)) => number,
         Some(Serial::Auto) if written > last => written,
-        Some(Serial::Auto) => last + 1,
+        Some(Serial::Auto) => last.saturating_add(1),
     };
     if serial <= last {
         bail!(

@@ -35,7 +35,7 @@ fn print(status: &DaemonStatus) -> std::io::Result<()> {
     fact("running", format!("{}, vpmesh {}", amount::time(status.uptime), status.version));
     fact("interface", format!("{}, MTU {}, UDP port {}", status.interface, engine.mtu, status.listen));
     fact("addresses", if addresses.is_empty() { "none".to_owned() } else { addresses.join(", ") });
-    fact("peers", format!("{}, {} up", amount::count(engine.peers, "peer"), engine.peers_up));
+    fact("peers", format!("{}, {} up", engine.peers, engine.peers_up));
     fact("flows", format!("{} of {} at most", engine.flows, engine.flows_max));
     table.print(&mut output, 0);
     print_reload(&mut output, status);

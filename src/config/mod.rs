@@ -17,6 +17,7 @@ use crate::base::NodePath;
 use crate::base::signify::OwnerKey;
 
 pub use interface::{InterfaceName, InterfaceNameError};
+pub use parse::levels;
 
 /// Where the configuration is unless `--config` says otherwise.
 pub const CONFIG_FILE: &str = "/etc/vpmesh/node.toml";

@@ -170,8 +170,11 @@ fn fwmark(keys: &mut Keys<'_>) -> Option<NonZeroU32> {
     NonZeroU32::new(mark)
 }
 
-/// Checks `info` or `info,vpmesh::os=debug`.
-fn levels(text: &str) -> Result<String, String> {
+/// Checks log levels: `info`, or `info,vpmesh::os=debug`.
+///
+/// # Errors
+/// The part that is none.
+pub fn levels(text: &str) -> Result<String, String> {
     for part in text.split(',') {
         let (target, level) = part.rsplit_once('=').unwrap_or(("vpmesh", part));
         let level_is_good = matches!(level.trim(), "error" | "warn" | "info" | "debug" | "trace" | "off");

@@ -8,6 +8,8 @@ use tracing_subscriber::layer::SubscriberExt as _;
 use tracing_subscriber::util::SubscriberInitExt as _;
 use tracing_subscriber::{Layer as _, fmt};
 
+use crate::config;
+
 /// The environment's word on the level, before the configuration's.
 pub const LEVEL_VARIABLE: &str = "VPMESH_LOG";
 
@@ -22,15 +24,16 @@ pub fn begin(levels: &str) {
     // Time is the terminal's to have; whoever else reads stderr stamps it.
     let layer = if terminal { layer.boxed() } else { layer.without_time().boxed() };
     let begun = tracing_subscriber::registry().with(layer.with_filter(targets(asked))).try_init();
-    if begun.is_ok() && asked.parse::<Targets>().is_err() {
-        tracing::warn!(levels = asked, "{LEVEL_VARIABLE} is not understood; logging at info");
+    if let (Ok(()), Err(fault)) = (begun, config::levels(asked)) {
+        tracing::warn!("{LEVEL_VARIABLE} {fault}; logging at info");
     }
 }
 
 /// The levels asked for, with boringtun's and netlink's kept down: boringtun calls a session that ends an ERROR and a
 /// handshake that begins a WARN, and both are every day's.
 fn targets(levels: &str) -> Targets {
-    let asked: Targets = levels.parse().unwrap_or_else(|_| Targets::new().with_default(LevelFilter::INFO));
+    let good = config::levels(levels).ok().and_then(|levels| levels.parse::<Targets>().ok());
+    let asked = good.unwrap_or_else(|| Targets::new().with_default(LevelFilter::INFO));
     let quiet = [
         ("boringtun", LevelFilter::WARN),
         ("boringtun::noise::timers", LevelFilter::OFF),

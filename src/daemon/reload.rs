@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use tokio::signal::unix::Signal;
 use tokio::sync::{mpsc, oneshot};
-use tokio::time::{Instant, sleep};
+use tokio::time::{Instant, sleep, sleep_until};
 
 use super::notice::{Notice, Notices};
 use super::question::Reloaded;
@@ -52,7 +52,7 @@ impl Reloader {
     pub(super) async fn run(mut self) {
         // A start that found nothing to load is told like a reload that did.
         let outcome = self.reload().await;
-        self.tell(&outcome, "rosters").await;
+        self.tell(&outcome, "the start").await;
         loop {
             tokio::select! {
                 request = self.requests.recv() => {
@@ -79,24 +79,26 @@ impl Reloader {
 
     /// Files changed: waits for them to rest and to agree, and reloads.
     async fn settle(&mut self) {
-        let began = Instant::now();
+        let patience = Instant::now() + GRACE;
+        let mut rested = Instant::now() + REST;
         loop {
-            let rested = Instant::now() + REST;
-            loop {
-                let patience = rested.min(began + GRACE);
-                tokio::select! {
-                    () = tokio::time::sleep_until(patience) => break,
-                    request = self.requests.recv() => {
-                        // Somebody can't wait; what they get is what the files give.
-                        return if let Some(request) = request { self.answer(request).await };
-                    }
+            tokio::select! {
+                () = sleep_until(rested.min(patience)) => {}
+                () = changed(self.watcher.as_mut()) => {
+                    rested = Instant::now() + REST;
+                    continue;
+                }
+                request = self.requests.recv() => {
+                    // Somebody can't wait; what they get is what the files give.
+                    return if let Some(request) = request { self.answer(request).await };
                 }
             }
             let outcome = self.reload().await;
-            if outcome.is_ok() || began.elapsed() >= GRACE {
+            if outcome.is_ok() || Instant::now() >= patience {
                 return self.tell(&outcome, "a changed file").await;
             }
             tracing::debug!("files disagree; trying again");
+            rested = Instant::now() + REST;
         }
     }
 
@@ -156,10 +158,13 @@ impl Reloader {
                 for note in notes {
                     tracing::warn!("{note}");
                 }
-                LastReload { ago: 0, report: Some(report.clone()), refusal: None, notes: notes.clone() }
+                LastReload { ago: 0, report: Some(*report), refusal: None, notes: notes.clone() }
             }
             Err(refusal) => {
-                tracing::error!(by, "not reloaded, and what ran before runs on:\n{refusal}");
+                tracing::error!(by, "nothing was loaded, and what ran before runs on");
+                for line in refusal.lines() {
+                    tracing::error!("{line}");
+                }
                 LastReload { ago: 0, report: None, refusal: Some(refusal.clone()), notes: Vec::new() }
             }
         };

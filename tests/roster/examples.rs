@@ -5,6 +5,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use vpmesh::base::signify::OwnerKey;
+use vpmesh::config::{Config, OwnerKeySource};
 use vpmesh::roster::model::NodeKind;
 use vpmesh::roster::{self, Joined, Model, Roster};
 
@@ -47,4 +48,16 @@ fn a_closed_policy_and_an_absent_one_stay_apart() {
     assert_eq!(web.policy.ingress.as_ref().unwrap().rules, []);
     assert_eq!(web.policy.egress, None);
     assert_eq!(nas.policy.ingress.as_ref().unwrap().rules.len(), 2);
+}
+
+#[test]
+fn the_example_of_a_node_is_a_gateway_of_the_example_of_an_owner() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("configs");
+    let text = fs::read_to_string(folder.join("node.toml")).unwrap();
+    let config = Config::parse("node.toml", &folder, &text).unwrap_or_else(|faults| panic!("{faults}"));
+    let [alice, bob] = pair();
+    assert_eq!(config.owner_key, OwnerKeySource::Literal(alice.1));
+    let model = join(&[alice, bob]).model;
+    let node = model.node(model.find(&config.node).unwrap());
+    assert!(matches!(node.kind, NodeKind::Gateway { .. }));
 }

@@ -52,9 +52,16 @@ pub enum Because {
 struct Member {
     roster: Arc<Roster>,
     key: OwnerKey,
+    /// By what key the owner knows its friends, and where it says so.
+    friends: HashMap<Name, (OwnerKey, Line)>,
     addresses: Addresses,
     /// What of the claim is granted.
     prefixes4: Vec<Ipv4Network>,
+}
+
+/// By what key a roster's owner knows its friends.
+fn known_friends(roster: &Roster) -> HashMap<Name, (OwnerKey, Line)> {
+    roster.friends.iter().map(|friend| (friend.owner.clone(), (friend.key, friend.line))).collect()
 }
 
 impl Model {
@@ -77,6 +84,7 @@ impl Model {
         let member = Member {
             roster: own.clone(),
             key: *own_key,
+            friends: known_friends(own),
             addresses: Addresses::of(own, own_key.prefix())?,
             prefixes4: own.ipv4.into_iter().collect(),
         };
@@ -155,8 +163,10 @@ impl Join {
         let addresses = Addresses::of(roster, key.prefix()).map_err(|faults| (Because::Faulty, faults))?;
         let prefixes4 = granted(roster, entry);
         self.note_grants(roster, entry, &prefixes4);
-        self.note_strangers(roster, key);
-        self.enter(Member { roster: roster.clone(), key, addresses, prefixes4 });
+        let member =
+            Member { roster: roster.clone(), key, friends: known_friends(roster), addresses, prefixes4 };
+        self.note_strangers(&member);
+        self.enter(member);
         Ok(())
     }
 
@@ -219,19 +229,16 @@ impl Join {
     }
 
     /// Says where two rosters mean two owners by one name. Each keeps to its own where it enforces.
-    fn note_strangers(&mut self, roster: &Roster, key: OwnerKey) {
+    fn note_strangers(&mut self, newcomer: &Member) {
         let mut notes = Vec::new();
         for member in &self.members {
-            let pairs = [(&*member.roster, &roster.owner, key), (roster, &member.roster.owner, member.key)];
-            for (says, of, here) in pairs {
-                let Some(friend) = says.friends.iter().find(|friend| friend.owner == *of) else { continue };
-                if friend.key != here {
-                    let what = format!(
-                        "\"{}\" knows \"{of}\" by the key {}, here it is {here}",
-                        says.owner, friend.key
-                    );
+            for (says, of) in [(member, newcomer), (newcomer, member)] {
+                let Some((key, line)) = says.friends.get(&of.roster.owner) else { continue };
+                if *key != of.key {
+                    let (owner, of, here) = (&says.roster.owner, &of.roster.owner, of.key);
+                    let what = format!("\"{owner}\" knows \"{of}\" by the key {key}, here it is {here}");
                     let mend = "ask the two which is right".into();
-                    notes.push(Fault { file: says.file.clone(), line: friend.line, what, mend });
+                    notes.push(Fault { file: says.roster.file.clone(), line: *line, what, mend });
                 }
             }
         }

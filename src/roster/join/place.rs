@@ -260,9 +260,8 @@ impl<'m> Placer<'m> {
 
     /// Whether each has the other as a friend, by the key that is meant here.
     fn know_each_other(&self, a: usize, b: usize) -> bool {
-        let knows = |a: &Member, b: &Member| {
-            a.roster.friends.iter().any(|friend| friend.owner == b.roster.owner && friend.key == b.key)
-        };
+        let knows =
+            |a: &Member, b: &Member| a.friends.get(&b.roster.owner).is_some_and(|(key, _)| *key == b.key);
         let (a, b) = (&self.members[a], &self.members[b]);
         knows(a, b) && knows(b, a)
     }

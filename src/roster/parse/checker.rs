@@ -54,12 +54,14 @@ impl<'s> Checker<'s> {
         Self { file: file.into(), lines: Lines::new(bytes), faults: Vec::new(), untold: 0, notes: Vec::new() }
     }
 
+    /// Adds a fault. It is one line, whatever the text that it quotes.
     pub fn fault(&mut self, line: Line, what: impl Into<String>, mend: impl Into<String>) {
         if self.faults.len() == FAULTS_MAX {
             self.untold += 1;
             return;
         }
-        self.faults.push(Fault { file: self.file.clone(), line, what: what.into(), mend: mend.into() });
+        let what = what.into().replace(char::is_control, " ");
+        self.faults.push(Fault { file: self.file.clone(), line, what, mend: mend.into() });
     }
 
     pub fn note(&mut self, line: Line, what: impl Into<String>, mend: impl Into<String>) {

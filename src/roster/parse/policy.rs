@@ -80,7 +80,10 @@ impl Policies {
                     None
                 }
             };
-            let Some(texts) = c.texts_of(text, value.get_ref(), c.line_of(value), LIST_MAX) else { continue };
+            let shown = name.as_ref().map_or("services", Name::as_str);
+            let Some(texts) = c.texts_of(shown, value.get_ref(), c.line_of(value), LIST_MAX) else {
+                continue;
+            };
             if texts.is_empty() {
                 c.fault(
                     line,

@@ -7,8 +7,9 @@ use toml_parser::lexer::TokenKind;
 
 use super::super::{Line, ROSTER_BYTES_MAX};
 
-/// The most tokens of TOML: a roster of 100,000 stations with a key and two addresses has about four million.
-const TOKENS_MAX: usize = 6_000_000;
+/// The most tokens of TOML, each some sixty bytes while it is read: a roster of 100,000 stations, each with a key, an
+/// address and tags, has four million.
+const TOKENS_MAX: usize = 4_500_000;
 /// The most segments of a dotted key; the longest that means something has four.
 const SEGMENTS_MAX: usize = 16;
 /// Newlines are counted once for every so many bytes.

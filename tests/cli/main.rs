@@ -1,0 +1,138 @@
+//! What the tools print, held against golden files. A stand-in for the daemon answers `NAME.answer` to whatever it is
+//! asked; the tool's exit code, stdout and stderr are in `NAME.printed`. `BLESS=1` writes the golden files anew.
+
+use std::fs;
+use std::io::{BufRead as _, BufReader, Write as _};
+use std::os::unix::net::UnixListener;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+/// Each file's name and the command that it is the answer to.
+const CASES: &[(&str, &str)] = &[
+    ("status", "status"),
+    ("status-json", "status --json"),
+    ("status-new", "status"),
+    ("status-refused", "status"),
+    ("flows", "flows"),
+    ("flows-none", "flows"),
+    ("flows-json", "flows --json"),
+    ("flows-none-json", "flows --json"),
+    ("flows-cut", "flows"),
+    ("peers", "peers"),
+    ("peers-none", "peers"),
+    ("peers-json", "peers --json"),
+    ("reload", "reload"),
+    ("reload-json", "reload --json"),
+    ("reload-refused", "reload"),
+    ("explain-allow", "explain alice/attic/laptop bob/cellar/nas tcp/445"),
+    ("explain-deny", "explain internet alice/attic/nas tcp/22"),
+    ("explain-deny-json", "explain internet alice/attic/nas tcp/22 --json"),
+    ("explain-inside", "explain alice/attic/laptop alice/attic/laptop any"),
+    ("explain-unknown", "explain alice/attic/laptop carol/loft/pc any"),
+    ("explain-party", "explain Alice internet any"),
+    ("explain-service", "explain internet alice smb"),
+    ("foreign", "status"),
+    ("too-many", "peers"),
+];
+
+fn folder() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/cli")
+}
+
+/// Runs `vpmesh COMMAND` against a daemon that answers `answer`: its exit code, stdout and stderr as one text.
+fn run(command: &str, answer: Vec<u8>) -> String {
+    let place = tempfile::tempdir().unwrap();
+    let socket = place.path().join("control");
+    let listener = UnixListener::bind(&socket).unwrap();
+    std::thread::spawn(move || {
+        while let Ok((mut stream, _)) = listener.accept() {
+            let mut request = String::new();
+            BufReader::new(&stream).read_line(&mut request).unwrap();
+            let _ = stream.write_all(&answer);
+        }
+    });
+    let output = Command::new(env!("CARGO_BIN_EXE_vpmesh"))
+        .args(command.split(' '))
+        .args(["--control", socket.to_str().unwrap()])
+        .stdin(Stdio::null())
+        .output()
+        .unwrap();
+    let text = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap().replace(socket.to_str().unwrap(), "SOCKET");
+    format!(
+        "$ vpmesh {command}\n{}\n--- exit {}\n{}",
+        text(output.stdout),
+        output.status.code().unwrap(),
+        text(output.stderr)
+    )
+}
+
+#[test]
+fn every_tool_prints_what_its_golden_file_says() {
+    let mut wrong = Vec::new();
+    for (name, command) in CASES {
+        let answer = fs::read(folder().join(format!("{name}.answer"))).unwrap_or_default();
+        let printed = run(command, answer);
+        let golden = folder().join(format!("{name}.printed"));
+        if std::env::var_os("BLESS").is_some() {
+            fs::write(&golden, &printed).unwrap();
+        }
+        let expected = fs::read_to_string(&golden).unwrap_or_default();
+        if printed != expected {
+            wrong.push(format!("{name}: expected\n{expected}\ngot\n{printed}"));
+        }
+    }
+    assert!(wrong.is_empty(), "{} (BLESS=1 to accept)", wrong.join("\n"));
+}
+
+#[test]
+fn no_golden_file_has_an_escape() {
+    for entry in fs::read_dir(folder()).unwrap() {
+        let path = entry.unwrap().path();
+        if path.extension().is_some_and(|extension| extension == "printed") {
+            assert!(!fs::read(&path).unwrap().contains(&0x1b), "{}", path.display());
+        }
+    }
+}
+
+#[test]
+fn without_a_daemon_every_tool_says_how_to_start_one() {
+    for (command, code) in
+        [("status", 1), ("flows", 1), ("peers", 1), ("reload", 1), ("explain internet alice any", 2)]
+    {
+        let output = Command::new(env!("CARGO_BIN_EXE_vpmesh"))
+            .args(command.split(' '))
+            .args(["--control", "/nowhere/vpmesh.sock"])
+            .output()
+            .unwrap();
+        let said = String::from_utf8(output.stderr).unwrap();
+        assert_eq!(output.status.code(), Some(code), "{said}");
+        assert!(
+            said.contains("no vpmesh answers at /nowhere/vpmesh.sock") && said.contains("`vpmesh run`"),
+            "{said}"
+        );
+        assert_eq!(said.lines().count(), 1, "{said}");
+    }
+}
+
+#[test]
+fn a_reader_that_has_seen_enough_is_no_error() {
+    let rows = 20_000;
+    let row = fs::read_to_string(folder().join("flows.answer")).unwrap().lines().nth(1).unwrap().to_owned();
+    let answer = format!("{{\"rows\":{rows}}}\n{}", (row + "\n").repeat(rows));
+    let place = tempfile::tempdir().unwrap();
+    let socket = place.path().join("control");
+    let listener = UnixListener::bind(&socket).unwrap();
+    std::thread::spawn(move || {
+        let (mut stream, _) = listener.accept().unwrap();
+        let _ = stream.write_all(answer.as_bytes());
+    });
+    let mut tool = Command::new(env!("CARGO_BIN_EXE_vpmesh"))
+        .args(["flows", "--control", socket.to_str().unwrap()])
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    drop(tool.stdout.take());
+    let output = tool.wait_with_output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+}
