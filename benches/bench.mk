@@ -1,6 +1,6 @@
 # The bench: vpmesh and its peers as a relaying node, in namespaces. Root or sudo; packages in .ci/packages.
 #
-#   make bench                           three rounds of everything, a quarter of an hour
+#   make bench                           three rounds of everything, twenty minutes
 #   make bench-quick                     one short round, a minute and a half without the build: for CI
 #   make bench BENCH="--only vpmesh,boringtun-cli --parts load"
 #
