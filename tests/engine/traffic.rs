@@ -324,3 +324,18 @@ fn a_train_that_comes_in_goes_out_as_one() {
     let trains: Vec<_> = out.transmits().map(|transmit| (transmit.bytes.len(), transmit.segment)).collect();
     assert_eq!(trains, [(20 * stride, stride)]);
 }
+
+#[test]
+fn a_name_that_nobody_could_resolve_is_asked_for_again() {
+    let named = ALICE.replace("203.0.113.1:51888", "gw.alice.example:51888");
+    let bobs = [("bob", BOB), ("alice", named.as_str())];
+    let mut town = Town::new(&bobs, &[BOBS_GW], &[]);
+    let now = town.now;
+    let engine = &mut town.gateway(BOBS_GW).engine;
+    let (at, why) = engine.poll_timeout().unwrap();
+    assert_eq!(why, "host names");
+    assert!(engine.poll_event().is_none());
+    let later = vpmesh::engine::Now { instant: at, ..now };
+    engine.handle_timeout(later, &mut Outbox::with_capacity(4_096, 4_096));
+    assert!(matches!(engine.poll_event(), Some(vpmesh::engine::Event::Resolve { .. })));
+}
