@@ -119,7 +119,7 @@ fn a_gateway_is_found_by_name_in_either_family_and_again_after_it_moved() {
     // answers no more.
     door.stop();
     let old = door.place.v4;
-    door.place = internet.move_host(&door.namespace);
+    door.place = internet.move_host(&door.namespace, &door.place);
     assert_ne!(door.place.v4, old);
     names.say(&[&door.place.v4.to_string()]);
     door.start(&lab);
