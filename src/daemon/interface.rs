@@ -28,9 +28,9 @@ impl Keeper {
     /// # Errors
     /// [`NetlinkError`] when it can't be made so the first time.
     pub(super) async fn begin(index: u32, wanted: Wanted) -> Result<Self, NetlinkError> {
-        let interface = Interface::open(index)?;
+        let mut interface = Interface::open(index)?;
         let changes = Changes::open(index).map_err(NetlinkError::Connection)?;
-        apply(&interface, &wanted).await?;
+        apply(&mut interface, &wanted).await?;
         let (wanted, news) = watch::channel(wanted);
         Ok(Self { wanted, task: tokio::spawn(keep(interface, changes, news)) })
     }
@@ -53,7 +53,7 @@ impl Keeper {
     }
 }
 
-async fn keep(interface: Interface, mut changes: Changes, mut wanted: watch::Receiver<Wanted>) {
+async fn keep(mut interface: Interface, mut changes: Changes, mut wanted: watch::Receiver<Wanted>) {
     let mut applied = Instant::now();
     loop {
         let by_others = tokio::select! {
@@ -68,7 +68,7 @@ async fn keep(interface: Interface, mut changes: Changes, mut wanted: watch::Rec
                     // Without news there is still the engine's word to keep.
                     while wanted.changed().await.is_ok() {
                         let now = wanted.borrow_and_update().clone();
-                        say(apply(&interface, &now).await);
+                        say(apply(&mut interface, &now).await);
                     }
                     break;
                 }
@@ -83,7 +83,7 @@ async fn keep(interface: Interface, mut changes: Changes, mut wanted: watch::Rec
             }
         }
         let now = wanted.borrow_and_update().clone();
-        let outcome = apply(&interface, &now).await;
+        let outcome = apply(&mut interface, &now).await;
         if by_others && matches!(&outcome, Ok(changes) if *changes > 0) {
             tracing::info!("interface was changed by others and is put right again");
         }
@@ -92,11 +92,11 @@ async fn keep(interface: Interface, mut changes: Changes, mut wanted: watch::Rec
         }
         say(outcome);
     }
-    say(apply(&interface, &Wanted::default()).await);
+    say(apply(&mut interface, &Wanted::default()).await);
 }
 
 /// How many changes were made.
-async fn apply(interface: &Interface, wanted: &Wanted) -> Result<usize, NetlinkError> {
+async fn apply(interface: &mut Interface, wanted: &Wanted) -> Result<usize, NetlinkError> {
     let applied = interface.apply(wanted).await?;
     for refused in &applied.refused {
         tracing::warn!(

@@ -158,7 +158,7 @@ impl Reloader {
                 for note in notes {
                     tracing::warn!("{note}");
                 }
-                LastReload { ago: 0, report: Some(report.clone()), refusal: None, notes: notes.clone() }
+                LastReload { ago: 0, report: Some(*report), refusal: None, notes: notes.clone() }
             }
             Err(refusal) => {
                 tracing::error!(by, "nothing was loaded, and what ran before runs on");

@@ -158,7 +158,7 @@ fn tasks(
         let ended = tokio::spawn(reloader.run()).await;
         let _ = failed.send(Notice::Fail(format!("the reloader ended: {ended:?}"))).await;
     });
-    tokio::spawn(control::serve(listener, control::Ears { notices: notices.clone(), reloads }));
+    tokio::spawn(control::serve(listener, control::Ears::new(notices.clone(), reloads)));
     if let Some(scrapes) = scrapes {
         tokio::spawn(metrics::serve(scrapes, notices.clone()));
     }

@@ -67,9 +67,11 @@ impl TunDevice {
         let device = DeviceBuilder::new().name(name.as_str()).enable(false).build_sync().map_err(refused)?;
         device.set_nonblocking(true).map_err(refused)?;
         let index = device.if_index().map_err(refused)?;
-        // The kernel would give the device a link-local address and solicit routers through the mesh. A kernel without
-        // IPv6 has no such file.
-        let _ = fs::write(format!("/proc/sys/net/ipv6/conf/{name}/addr_gen_mode"), "1");
+        // The kernel would give the device a link-local address and solicit routers through the mesh; and a host that
+        // does without IPv6 elsewhere has it here. A kernel without IPv6 has no such files.
+        for (setting, value) in [("addr_gen_mode", "1"), ("disable_ipv6", "0")] {
+            let _ = fs::write(format!("/proc/sys/net/ipv6/conf/{name}/{setting}"), value);
+        }
         let slot = (usize::from(mtu) + 1).next_multiple_of(64);
         Ok(Self {
             device: ready::watch(device, INTEREST).map_err(refused)?,
@@ -177,5 +179,24 @@ fn refusal(name: &InterfaceName, error: io::Error) -> TunError {
         Some(libc::EBUSY) => TunError::InUse { name },
         Some(libc::EINVAL | libc::EEXIST) => TunError::NoTun { name },
         _ => TunError::Other { name, error },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_refusal_of_the_kernel_has_its_mend() {
+        for (code, mend) in [
+            (libc::ENODEV, "install kmod-tun (OpenWrt) or run `modprobe tun`"),
+            (libc::EPERM, "run as root, or with CAP_NET_ADMIN"),
+            (libc::EBUSY, "stop it or write another `interface`"),
+            (libc::EINVAL, "remove it or write another `interface`"),
+            (libc::ENOMEM, "cannot make interface vpm0"),
+        ] {
+            let said = refusal(&InterfaceName::default(), io::Error::from_raw_os_error(code)).to_string();
+            assert!(said.contains(mend), "{said}");
+        }
     }
 }

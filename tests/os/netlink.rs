@@ -21,7 +21,7 @@ fn practise() -> (u32, Interface) {
 #[test]
 fn only_the_difference_is_changed() {
     in_namespace(|| async {
-        let (_, interface) = practise();
+        let (_, mut interface) = practise();
         let first =
             wanted(&["fd00:1::1/128", "10.88.0.1/32"], &["fd00:1::/48", "10.88.0.0/16", "10.89.0.0/16"]);
         let applied = interface.apply(&first).await.unwrap();
@@ -43,7 +43,7 @@ fn only_the_difference_is_changed() {
 #[test]
 fn another_address_takes_its_routes_along() {
     in_namespace(|| async {
-        let (_, interface) = practise();
+        let (_, mut interface) = practise();
         interface.apply(&wanted(&["10.88.0.1/32"], &["10.88.0.0/16"])).await.unwrap();
         let applied = interface.apply(&wanted(&["10.88.0.2/32"], &["10.88.0.0/16"])).await.unwrap();
         assert_eq!(applied.refused, []);
@@ -55,7 +55,7 @@ fn another_address_takes_its_routes_along() {
 #[test]
 fn what_others_put_there_stays() {
     in_namespace(|| async {
-        let (_, interface) = practise();
+        let (_, mut interface) = practise();
         interface.apply(&wanted(&["10.88.0.1/32"], &["10.88.0.0/16"])).await.unwrap();
         ip("addr add 192.0.2.1/24 dev vpm0");
         ip("route add 198.51.100.0/24 dev vpm0");
@@ -68,7 +68,7 @@ fn what_others_put_there_stays() {
 #[test]
 fn a_route_that_is_somebody_elses_is_told_and_the_others_are_made() {
     in_namespace(|| async {
-        let (_, interface) = practise();
+        let (_, mut interface) = practise();
         ip("link add lan0 type veth peer name lan1");
         ip("link set lan0 up");
         ip("route add 10.88.0.0/16 dev lan0");
@@ -85,7 +85,7 @@ fn a_route_that_is_somebody_elses_is_told_and_the_others_are_made() {
 #[test]
 fn a_flushed_interface_is_told_and_made_whole_again() {
     in_namespace(|| async {
-        let (index, interface) = practise();
+        let (index, mut interface) = practise();
         let whole = wanted(&["fd00:1::1/128", "10.88.0.1/32"], &["fd00:1::/48", "10.88.0.0/16"]);
         interface.apply(&whole).await.unwrap();
         let mut changes = Changes::open(index).unwrap();
@@ -101,7 +101,7 @@ fn a_flushed_interface_is_told_and_made_whole_again() {
 #[test]
 fn news_of_other_interfaces_are_no_news() {
     in_namespace(|| async {
-        let (index, interface) = practise();
+        let (index, mut interface) = practise();
         interface.apply(&wanted(&[], &[])).await.unwrap();
         let mut changes = Changes::open(index).unwrap();
         let quiet = std::time::Duration::from_secs(2);
@@ -118,7 +118,7 @@ fn news_of_other_interfaces_are_no_news() {
 #[test]
 fn down_takes_everything_of_ours_away() {
     in_namespace(|| async {
-        let (_, interface) = practise();
+        let (_, mut interface) = practise();
         interface.apply(&wanted(&["10.88.0.1/32"], &["10.88.0.0/16"])).await.unwrap();
         interface.apply(&Wanted::default()).await.unwrap();
         assert!(!ip("addr show vpm0").contains("10.88.0.1") && !ip("route").contains("10.88"));

@@ -67,6 +67,17 @@ fn an_idle_device_is_silent() {
 }
 
 #[test]
+fn a_host_that_does_without_ipv6_has_it_here() {
+    in_namespace(|| async {
+        for scope in ["all", "default"] {
+            std::fs::write(format!("/proc/sys/net/ipv6/conf/{scope}/disable_ipv6"), "1").unwrap();
+        }
+        let _tun = device().await;
+        assert!(ip("-6 addr show dev vpm0").contains("fd00:1::1/128"));
+    });
+}
+
+#[test]
 fn the_device_goes_with_its_owner() {
     in_namespace(|| async {
         let tun = device().await;

@@ -1,10 +1,12 @@
 //! The UDP port: trains, both families, addresses, ECN, and what is lost.
 
 use std::net::{IpAddr, SocketAddr};
+use std::num::NonZeroU32;
 use std::time::Instant;
 
 use vpmesh::engine::Transmit;
 use vpmesh::os::batch::Batch;
+use vpmesh::os::path_mtu::path_mtu;
 use vpmesh::os::udp::{BindError, ReceiveSlots, UdpOptions, UdpPort};
 
 use crate::namespace::{block_on, in_namespace, ip};
@@ -195,6 +197,32 @@ fn a_full_socket_fills_the_backlog_then_counts_then_drains() {
         }
         let arrived = ip("-s link show far0");
         assert_eq!(here.take_losses(), Default::default(), "{arrived}");
+    });
+}
+
+/// ```text
+/// here ── near0, only for what is marked, MTU 1400 ── far0
+/// ```
+#[test]
+fn a_mark_chooses_the_route_and_the_route_its_mtu() {
+    in_namespace(|| async {
+        ip("link add near0 mtu 1400 type veth peer name far0");
+        ip("link set near0 up");
+        ip("addr add 10.9.0.1/32 dev near0");
+        ip("route add 10.9.0.2 dev near0 table 100");
+        ip("rule add fwmark 0x51000000 lookup 100");
+        let mark = NonZeroU32::new(0x5100_0000);
+        let to: SocketAddr = "10.9.0.2:51888".parse().unwrap();
+        let (mut plain, mut marked) =
+            (port(), UdpPort::bind(&UdpOptions { fwmark: mark, ..OPTIONS }).unwrap());
+        for (port, refused) in [(&mut plain, 1), (&mut marked, 0)] {
+            port.send(&train(to, b"x", 1), now());
+            assert_eq!(port.take_losses().refused, refused);
+        }
+        assert_eq!(path_mtu(to, mark).unwrap(), 1400);
+        assert!(path_mtu(to, None).is_err());
+        ip("link set lo mtu 1280");
+        assert_eq!(path_mtu("[::1]:9".parse().unwrap(), None).unwrap(), 1280);
     });
 }
 

@@ -5,16 +5,18 @@
 //! pass in between.
 
 use std::io;
+use std::sync::Arc;
 use std::time::Duration;
 
 use serde::Serialize;
-use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader};
+use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _, BufReader};
 use tokio::net::{UnixListener, UnixStream};
-use tokio::sync::{Semaphore, mpsc, oneshot};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
 use tokio::time::timeout;
 
 use super::notice::{Notice, Notices};
 use super::question::{Answer, ErrorLine, Question, Reloaded, Request, Rows, party, service};
+use super::reload::Reloads;
 
 /// Bytes of a request's line at most.
 pub const LINE_MAX: u64 = 4096;
@@ -30,13 +32,21 @@ const PIECE: usize = 64;
 /// Where questions go.
 #[derive(Debug, Clone)]
 pub(super) struct Ears {
-    pub(super) notices: Notices,
-    pub(super) reloads: mpsc::Sender<oneshot::Sender<Result<Reloaded, String>>>,
+    notices: Notices,
+    reloads: Reloads,
+    /// Whoever gets rows: they may be many, and are gathered for one client at a time.
+    rows: Arc<Semaphore>,
+}
+
+impl Ears {
+    pub(super) fn new(notices: Notices, reloads: Reloads) -> Self {
+        Self { notices, reloads, rows: Arc::new(Semaphore::new(1)) }
+    }
 }
 
 /// Answers clients until the event loop ends.
 pub(super) async fn serve(listener: UnixListener, ears: Ears) {
-    let places = std::sync::Arc::new(Semaphore::new(CLIENTS_MAX));
+    let places = Arc::new(Semaphore::new(CLIENTS_MAX));
     loop {
         let stream = match listener.accept().await {
             Ok((stream, _)) => stream,
@@ -101,6 +111,8 @@ async fn converse(stream: UnixStream, ears: &Ears) -> io::Result<()> {
 /// An answer, before it is text.
 enum Reply {
     Answer(Answer),
+    /// Rows, and the turn of who gets them.
+    Rows(Answer, OwnedSemaphorePermit),
     Reloaded(Reloaded),
 }
 
@@ -122,6 +134,10 @@ async fn answer(line: &[u8], ears: &Ears) -> Result<Reply, String> {
             return outcome.await.map_err(|_| stopping())?.map(Reply::Reloaded);
         }
     };
+    if matches!(question, Question::Flows | Question::Peers) {
+        let turn = ears.rows.clone().acquire_owned().await.map_err(|_| stopping())?;
+        return ask(&ears.notices, question).await.map(|rows| Reply::Rows(rows, turn)).ok_or_else(stopping);
+    }
     ask(&ears.notices, question).await.map(Reply::Answer).ok_or_else(stopping)
 }
 
@@ -133,21 +149,22 @@ pub(super) async fn ask(notices: &Notices, question: Question) -> Option<Answer>
 }
 
 impl Reply {
-    async fn write(self, stream: &mut (impl tokio::io::AsyncWrite + Unpin)) -> io::Result<()> {
-        match self {
-            Self::Reloaded(reloaded) => send(stream, &to_line(&reloaded)).await,
-            Self::Answer(Answer::Status(status)) => send(stream, &to_line(&status)).await,
-            Self::Answer(Answer::Explain(answer)) => send(stream, &to_line(&answer)).await,
-            Self::Answer(Answer::Flows(rows)) => send_rows(stream, &rows).await,
-            Self::Answer(Answer::Peers(rows)) => send_rows(stream, &rows).await,
+    async fn write(self, stream: &mut (impl AsyncWrite + Unpin)) -> io::Result<()> {
+        let (answer, _turn) = match self {
+            Self::Reloaded(reloaded) => return send(stream, &to_line(&reloaded)).await,
+            Self::Answer(answer) => (answer, None),
+            Self::Rows(answer, turn) => (answer, Some(turn)),
+        };
+        match answer {
+            Answer::Status(status) => send(stream, &to_line(&status)).await,
+            Answer::Explain(answer) => send(stream, &to_line(&answer)).await,
+            Answer::Flows(rows) => send_rows(stream, &rows).await,
+            Answer::Peers(rows) => send_rows(stream, &rows).await,
         }
     }
 }
 
-async fn send_rows<T: Serialize>(
-    stream: &mut (impl tokio::io::AsyncWrite + Unpin),
-    rows: &[T],
-) -> io::Result<()> {
+async fn send_rows<T: Serialize>(stream: &mut (impl AsyncWrite + Unpin), rows: &[T]) -> io::Result<()> {
     send(stream, &to_line(&Rows { rows: rows.len() })).await?;
     for piece in rows.chunks(PIECE) {
         let lines: Vec<u8> = piece.iter().flat_map(to_line).collect();
@@ -157,7 +174,7 @@ async fn send_rows<T: Serialize>(
     Ok(())
 }
 
-async fn send(stream: &mut (impl tokio::io::AsyncWrite + Unpin), bytes: &[u8]) -> io::Result<()> {
+async fn send(stream: &mut (impl AsyncWrite + Unpin), bytes: &[u8]) -> io::Result<()> {
     timeout(READ, stream.write_all(bytes)).await?
 }
 

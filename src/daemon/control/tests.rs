@@ -1,5 +1,7 @@
 use std::future::Future;
 
+use tokio::sync::mpsc;
+
 use super::*;
 use crate::engine::{ExplainAnswer, ReloadReport};
 
@@ -12,7 +14,7 @@ fn with_server<F: Future<Output = ()>>(test: impl FnOnce(std::path::PathBuf) -> 
         let listener = UnixListener::bind(&path).unwrap();
         let (notices, mut asked) = mpsc::channel(4);
         let (reloads, mut reload_asked) = mpsc::channel::<oneshot::Sender<Result<Reloaded, String>>>(4);
-        tokio::spawn(serve(listener, Ears { notices, reloads }));
+        tokio::spawn(serve(listener, Ears::new(notices, reloads)));
         tokio::spawn(async move {
             while let Some(notice) = asked.recv().await {
                 let Notice::Ask(question, reply) = notice else { continue };
@@ -30,7 +32,7 @@ fn with_server<F: Future<Output = ()>>(test: impl FnOnce(std::path::PathBuf) -> 
             while let Some(reply) = reload_asked.recv().await {
                 reply
                     .send(Ok(Reloaded {
-                        reloaded: reloaded.clone(),
+                        reloaded,
                         errors: Vec::new(),
                         notes: vec!["bob is left out".into()],
                     }))

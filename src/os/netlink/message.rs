@@ -89,7 +89,7 @@ fn ip(address: &RouteAddress) -> Option<IpAddr> {
     }
 }
 
-/// Puts this project's mark on an address that is to be added. Kernels before 5.18 leave it out.
+/// Puts this project's mark on an address that is to be added. Kernels before 5.18 don't keep it.
 pub(super) fn marked(mut request: AddressAddRequest) -> AddressAddRequest {
     let message = request.message_mut();
     message.attributes.push(AddressAttribute::Protocol(AddressProtocol::from(PROTOCOL)));

@@ -68,7 +68,7 @@ impl From<rtnetlink::Error> for NetlinkError {
     fn from(error: rtnetlink::Error) -> Self {
         match errno(&error) {
             Some(libc::ENODEV) => Self::Gone,
-            Some(libc::EPERM | libc::EACCES) => Self::NotPermitted,
+            Some(libc::EPERM) => Self::NotPermitted,
             _ => Self::Other(error),
         }
     }
@@ -78,6 +78,8 @@ impl From<rtnetlink::Error> for NetlinkError {
 #[derive(Debug)]
 pub struct Interface {
     index: u32,
+    /// Addresses that were added: kernels before 5.18 keep no mark.
+    added: Vec<IpNetwork>,
     handle: Handle,
     connection: JoinHandle<()>,
 }
@@ -93,14 +95,14 @@ impl Interface {
     /// [`NetlinkError::Connection`].
     pub fn open(index: u32) -> Result<Self, NetlinkError> {
         let (connection, handle, _) = new_connection().map_err(NetlinkError::Connection)?;
-        Ok(Self { index, handle, connection: tokio::spawn(connection) })
+        Ok(Self { index, added: Vec::new(), handle, connection: tokio::spawn(connection) })
     }
 
     /// Makes the interface what is wanted. Routes go before the addresses that they come from, and come after them.
     ///
     /// # Errors
     /// [`NetlinkError`] where nothing can be done; single refusals are in [`Applied`].
-    pub async fn apply(&self, wanted: &Wanted) -> Result<Applied, NetlinkError> {
+    pub async fn apply(&mut self, wanted: &Wanted) -> Result<Applied, NetlinkError> {
         let mut applied = Applied::default();
         if !wanted.up {
             self.take_away(&[], &[], &mut applied).await?;
@@ -115,6 +117,7 @@ impl Interface {
             let request = self.handle.address().add(self.index, address.ip(), address.prefix());
             let outcome = message::marked(request).execute().await;
             applied.note(|| format!("address {address}"), outcome)?;
+            self.added.push(*address);
         }
         for (route, to) in routes.iter().zip(&wanted.routes) {
             if !there.routes.iter().any(|there| message::is_same_route(there, route)) {
@@ -153,7 +156,7 @@ impl Interface {
 
     /// Takes away what carries the mark and is not wanted. What there is after that.
     async fn take_away(
-        &self,
+        &mut self,
         addresses: &[IpNetwork],
         routes: &[RouteMessage],
         applied: &mut Applied,
@@ -175,10 +178,11 @@ impl Interface {
             let Some(address) = message::address(&message) else { continue };
             if addresses.contains(&address) {
                 there.addresses.push(address);
-            } else if message::is_marked(&message) {
+            } else if message::is_marked(&message) || self.added.contains(&address) {
                 old.push((address, message));
             }
         }
+        self.added.retain(|address| addresses.contains(address));
         for (address, message) in old {
             let outcome = self.handle.address().del(message).execute().await;
             applied.note(|| format!("old address {address}"), gone_is_done(outcome))?;
@@ -226,7 +230,7 @@ impl Applied {
             return Ok(());
         };
         let why = match errno(&error) {
-            Some(libc::ENODEV | libc::EPERM | libc::EACCES) => return Err(error.into()),
+            Some(libc::ENODEV | libc::EPERM) => return Err(error.into()),
             Some(libc::EEXIST) => "there is one already that is not this program's".to_owned(),
             Some(libc::EAFNOSUPPORT | libc::EOPNOTSUPP) => {
                 "the kernel has no IPv6 on this interface".to_owned()

@@ -93,11 +93,12 @@ impl World {
     }
 }
 
-/// 20 Mbit/s through an idle gateway need no retransmission; a machine under load may owe a few.
+/// wireguard-go reorders a little, so that iperf3 counts up to a dozen retransmissions in any half second, vpmesh or
+/// not. A tenth of a second without a way would cost more than a hundred.
 fn assert_undisturbed(report: &Report) {
     assert!(report.error.is_none(), "{report:?}");
     assert!(report.stalls().is_empty(), "it stalled: {report:?}");
-    assert!(report.retransmits() <= 10, "{} retransmissions: {report:?}", report.retransmits());
+    assert!(report.retransmits_max() <= 40, "a spike of {}: {report:?}", report.retransmits_max());
     assert!(report.bytes() > 15_000_000, "{report:?}");
 }
 

@@ -146,7 +146,7 @@ fn explain_names_the_border_the_file_and_the_line_that_deny() {
     assert_eq!(crossed, [("egress", "alice/attic/phone"), ("ingress", "alice/attic/laptop")]);
     let verdict = gateway.explain("alice/attic/laptop", "alice/attic/phone", "tcp/22");
     let ingress = verdict.borders.last().expect("a flow between stations crosses borders");
-    assert!(ingress.file.as_deref().is_some_and(|file| file.ends_with("alice.toml")), "{ingress:?}");
+    assert!(ingress.file.as_deref() == Some("alice.toml"), "{ingress:?}");
     assert!(ingress.line.is_some_and(|line| line > 3), "{ingress:?}");
 }
 

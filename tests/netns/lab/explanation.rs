@@ -17,6 +17,7 @@ pub struct Border {
     /// `egress` or `ingress`.
     pub direction: String,
     pub is_allowed: bool,
+    /// Without its folder.
     pub file: Option<String>,
     pub line: Option<u64>,
 }
@@ -46,7 +47,7 @@ impl Border {
             border: text("border"),
             direction: text("direction"),
             is_allowed: is_allowed(json),
-            file: json["file"].as_str().map(str::to_owned),
+            file: json["file"].as_str().and_then(|file| file.rsplit('/').next()).map(str::to_owned),
             line: json["line"].as_u64(),
         }
     }

@@ -120,20 +120,6 @@ impl Gateway {
         assert!(up == Some(true), "the gateway does not come up; it wrote:\n{}", self.log());
     }
 
-    /// Starts the daemon where it is expected to refuse; what it wrote.
-    pub fn start_in_vain(&mut self, lab: &Lab) -> String {
-        let mut command = self.namespace.command(VPMESH);
-        command.arg("run").arg("--config").arg(self.config());
-        let mut daemon = Process::start(lab, "vpmesh", &mut command);
-        let code = daemon.end(LIMIT);
-        let output = daemon.output();
-        assert!(
-            code.is_some_and(|code| code != 0),
-            "the gateway was to refuse, not to end with {code:?}:\n{output}"
-        );
-        output
-    }
-
     /// Ends the daemon as procd would, and waits for it.
     pub fn stop(&mut self) {
         if let Some(mut daemon) = self.daemon.take() {
@@ -246,5 +232,15 @@ impl Gateway {
         let code = if explanation.is_allowed { 0 } else { 1 };
         assert!(outcome.code == Some(code), "explain ended with {:?}: {}", outcome.code, outcome.stdout);
         explanation
+    }
+}
+
+impl Drop for Gateway {
+    fn drop(&mut self) {
+        if std::thread::panicking() && self.is_running() {
+            for tool in ["status", "peers", "flows"] {
+                eprintln!("--- vpmesh {tool} at {}:\n{}", self.node.path, self.tool(&[tool]).stdout);
+            }
+        }
     }
 }

@@ -23,6 +23,8 @@ pub struct Internet {
 pub struct Place {
     pub v4: Ipv4Addr,
     pub v6: Ipv6Addr,
+    /// The host's own interface there.
+    pub interface: String,
     /// The home router that it is behind.
     _router: Option<Arc<Namespace>>,
 }
@@ -63,13 +65,14 @@ impl Internet {
             1500,
         );
         self.namespace.ip(&format!("link set {port} master br0"));
-        let place = Self::place(number);
+        let place = Self::place(number, "eth0");
         Self::address(host, &place);
         place
     }
 
-    fn place(number: u8) -> Place {
+    fn place(number: u8, interface: &str) -> Place {
         Place {
+            interface: interface.to_owned(),
             v4: Ipv4Addr::new(192, 0, 2, number),
             v6: Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 0, 0, number.into()),
             _router: None,
@@ -77,16 +80,24 @@ impl Internet {
     }
 
     fn address(host: &Namespace, place: &Place) {
-        host.ip(&format!("address add {}/24 dev eth0", place.v4));
-        host.ip(&format!("address add {}/64 dev eth0 nodad", place.v6));
+        host.ip(&format!("address add {}/24 dev {}", place.v4, place.interface));
+        host.ip(&format!("address add {}/64 dev {} nodad", place.v6, place.interface));
         host.ip("route replace default via 192.0.2.1");
         host.ip("route replace default via 2001:db8::1");
     }
 
-    /// Takes away the underlay addresses of something attached, and gives it new ones.
-    pub fn move_host(&self, host: &Namespace) -> Place {
-        host.ip("address flush dev eth0 scope global");
-        let place = Self::place(self.number());
+    /// Moves something attached to another cable with other addresses, as a phone goes from Wi-Fi to mobile data.
+    ///
+    /// The old interface stays, down and with its address: wireguard-go (0.0.20220316) asks the kernel for a new way
+    /// from the source address that it last used, and never forgets that when it is taken away under its hands.
+    pub fn move_host(&self, host: &Namespace, from: &Place) -> Place {
+        let number = self.number();
+        let (port, interface) = (format!("port{number}"), format!("eth{number}"));
+        let end = End { namespace: host, interface: &interface };
+        join(End { namespace: &self.namespace, interface: &port }, end, 1500);
+        self.namespace.ip(&format!("link set {port} master br0"));
+        host.ip(&format!("link set {} down", from.interface));
+        let place = Self::place(number, &interface);
         Self::address(host, &place);
         place
     }
@@ -125,6 +136,6 @@ impl Internet {
         host.ip(&format!("address add {v6}/128 dev eth0 nodad"));
         host.ip(&format!("route add default via 10.254.{number}.1 dev eth0 onlink"));
         host.ip("route add default via fe80::1 dev eth0");
-        Place { v4, v6, _router: Some(router) }
+        Place { v4, v6, interface: "eth0".to_owned(), _router: Some(router) }
     }
 }

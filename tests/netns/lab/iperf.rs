@@ -92,8 +92,9 @@ impl Report {
         self.intervals.iter().map(|interval| interval.bytes).sum()
     }
 
-    pub fn retransmits(&self) -> u64 {
-        self.intervals.iter().map(|interval| interval.retransmits).sum()
+    /// The most retransmissions of one interval.
+    pub fn retransmits_max(&self) -> u64 {
+        self.intervals.iter().map(|interval| interval.retransmits).max().unwrap_or(0)
     }
 
     /// Intervals in which nothing passed at all.

@@ -85,7 +85,7 @@ impl Station {
 
     /// Moves to another place on the underlay; the client isn't told.
     pub fn roam(&mut self, internet: &Internet) {
-        self.place = internet.move_host(&self.namespace);
+        self.place = internet.move_host(&self.namespace, &self.place);
     }
 
     /// Answers on every TCP and UDP port.

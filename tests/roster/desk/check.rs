@@ -75,7 +75,6 @@ fn check_finds_what_would_keep_a_node_from_starting() {
 }
 
 #[test]
-#[ignore = "needs the judge, which is not on this branch"]
 fn a_roster_that_fails_its_own_test_is_not_signed_and_not_good() {
     let desk = Desk::of_alice();
     let test = |to: &str, expect: &str| {
