@@ -1,7 +1,7 @@
 # The bench: vpmesh and its peers as a relaying node, in namespaces. Root or sudo; packages in .ci/packages.
 #
-#   make bench                           three rounds of everything, a quarter of an hour
-#   make bench-quick                     one short round, a minute and a half without the build: for CI
+#   make bench                           three rounds of everything, twenty minutes
+#   make bench-quick                     one short round, a minute and a half without the build
 #   make bench BENCH="--only vpmesh,boringtun-cli --parts load"
 #
 # Figures go to .work/bench/DATE.md and DATE.json.
@@ -13,13 +13,18 @@ BENCH_PATH := $(CURDIR)/$(BENCH_BORINGTUN)/bin:$(CURDIR)/$(BENCH_GOTATUN)/bin
 BENCH_SUDO := $(if $(filter 0,$(shell id -u)),,sudo)
 BENCH_RUN := $(BENCH_SUDO) env PATH="$(BENCH_PATH):$$PATH" python3 benches/relay
 
-.PHONY: bench bench-quick bench-programs
+.PHONY: bench bench-quick bench-smoke bench-programs
 
 bench: bench-programs
 	$(BENCH_RUN) $(BENCH)
 
 bench-quick: bench-programs
 	$(BENCH_RUN) --rounds 1 --seconds 1 --parts stations,load --crowd 0 $(BENCH)
+
+# That the harness works, with one peer that Debian has: for CI.
+bench-smoke: deps
+	cargo build --release --bin vpmesh --example relay_load
+	$(BENCH_RUN) --rounds 1 --seconds 1 --parts load --crowd 0 --only vpmesh,wireguard-go
 
 bench-programs: $(BENCH_BORINGTUN) $(BENCH_GOTATUN)
 	cargo build --release --bin vpmesh --example relay_load

@@ -48,7 +48,7 @@ reasons! {
     Spoofed, "spoofed", "the peer does not own the packet's source address";
     HopLimit, "hop_limit", "the packet's hop limit ran out";
     TooBig, "too_big", "the packet is larger than the next tunnel carries; ICMP says so to its sender";
-    FragmentLimited, "fragment_limited", "too many fragments wait for their first";
+    Congested, "congested", "the network marked the datagram as congested, and the packet inside can't be told";
     // policy and flows
     Denied, "denied", "a border's policy denies it";
     NoFlow, "no_flow", "the reply or ICMP error belongs to no flow";

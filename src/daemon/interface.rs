@@ -56,7 +56,7 @@ impl Keeper {
 async fn keep(mut interface: Interface, mut changes: Changes, mut wanted: watch::Receiver<Wanted>) {
     let mut applied = Instant::now();
     loop {
-        let by_others = tokio::select! {
+        let mut by_others = tokio::select! {
             changed = wanted.changed() => match changed {
                 Ok(()) => false,
                 Err(_) => break,
@@ -79,7 +79,7 @@ async fn keep(mut interface: Interface, mut changes: Changes, mut wanted: watch:
             tokio::select! {
                 () = sleep(settle) => {}
                 // The engine's word doesn't wait for others to finish.
-                _ = wanted.changed() => {}
+                _ = wanted.changed() => by_others = false,
             }
         }
         let now = wanted.borrow_and_update().clone();

@@ -6,7 +6,6 @@
 use serde::{Deserialize, Serialize};
 
 use super::status::DaemonStatus;
-use crate::base::NodePath;
 use crate::engine::{ExplainAnswer, FlowRow, PeerRow, ReloadReport};
 use crate::roster::{Party, Service};
 
@@ -66,15 +65,7 @@ pub struct ErrorLine {
 /// # Errors
 /// What is wrong with the text, and the mend.
 pub fn party(text: &str) -> Result<Party, String> {
-    if text == "internet" {
-        return Ok(Party::Internet);
-    }
-    if let Ok(address) = text.parse() {
-        return Ok(Party::Address(crate::base::canonical(address)));
-    }
-    text.parse::<NodePath>()
-        .map(Party::Node)
-        .map_err(|error| format!("{text:?} {error}; write a node's path, an address, or internet"))
+    text.parse().map_err(|error| format!("{text:?} {error}; write a node's path, an address, or internet"))
 }
 
 /// A service: `any`, `icmp`, `tcp/22`, `udp/5000-5010`, `proto/47`.
@@ -82,27 +73,9 @@ pub fn party(text: &str) -> Result<Party, String> {
 /// # Errors
 /// What is wrong with the text, and the mend.
 pub fn service(text: &str) -> Result<Service, String> {
-    let refused =
-        || format!("{text:?} is no service; write any, icmp, tcp/PORT, udp/FIRST-LAST or proto/NUMBER");
-    match text {
-        "any" => return Ok(Service::Any),
-        "icmp" => return Ok(Service::Icmp),
-        _ => {}
-    }
-    let (protocol, number) = text.split_once('/').ok_or_else(refused)?;
-    let digits = |text: &str| text.bytes().all(|byte| byte.is_ascii_digit());
-    if protocol == "proto" {
-        return number.parse().ok().filter(|_| digits(number)).map(Service::Proto).ok_or_else(refused);
-    }
-    let (first, last) = number.split_once('-').unwrap_or((number, number));
-    let port = |text: &str| text.parse::<u16>().ok().filter(|_| digits(text));
-    let (Some(first), Some(last)) = (port(first), port(last)) else { return Err(refused()) };
-    match protocol {
-        _ if first > last => Err(refused()),
-        "tcp" => Ok(Service::Tcp { first, last }),
-        "udp" => Ok(Service::Udp { first, last }),
-        _ => Err(refused()),
-    }
+    text.parse().map_err(|error| {
+        format!("{text:?} {error}; write any, icmp, tcp/PORT, udp/FIRST-LAST or proto/NUMBER")
+    })
 }
 
 #[cfg(test)]

@@ -8,7 +8,7 @@ use std::time::Instant;
 
 use super::{Engine, Outbox};
 use crate::base::DropReason;
-use crate::packet::{self, Packet, TcpFlags, Transport, icmp};
+use crate::packet::{self, Ecn, Packet, TcpFlags, Transport, icmp};
 use crate::table::{Found, Via};
 use crate::tunnel::Sealed;
 
@@ -24,6 +24,7 @@ impl Engine {
         &mut self,
         bytes: &mut [u8],
         from: Via,
+        outer: Ecn,
         now: Instant,
         out: &mut Outbox,
     ) -> Result<(), DropReason> {
@@ -46,7 +47,8 @@ impl Engine {
             return Err(DropReason::HopLimit);
         }
         self.fit(bytes, &packet, from, to, now, out)?;
-        self.send(bytes, to, now, out)
+        let mark = carry_mark(bytes, &packet, outer)?;
+        self.send(bytes, to, mark, now, out)
     }
 
     /// Judges the first packet of a flow; where the flow goes.
@@ -112,7 +114,14 @@ impl Engine {
     }
 
     /// Sends a packet that may go.
-    fn send(&mut self, bytes: &[u8], to: Via, now: Instant, out: &mut Outbox) -> Result<(), DropReason> {
+    fn send(
+        &mut self,
+        bytes: &[u8],
+        to: Via,
+        mark: Ecn,
+        now: Instant,
+        out: &mut Outbox,
+    ) -> Result<(), DropReason> {
         let peer = match to {
             Via::Peer(peer) => peer,
             Via::Kernel => {
@@ -123,7 +132,7 @@ impl Engine {
         let space = out.space(bytes.len()).ok_or(DropReason::QueueFull)?;
         match self.tunnels.seal(peer, bytes, space, now) {
             Sealed::Send { to, len } => {
-                out.commit(Some(peer), to, 0, len);
+                out.commit(Some(peer), to, mark as u8, len);
                 self.counters.to_peers.add(bytes.len());
                 Ok(())
             }
@@ -155,10 +164,23 @@ impl Engine {
         };
         let mut buffer = [0; icmp::ANSWER_MAX];
         if let Some(len) = make(original, own, &mut buffer)
-            && let Err(reason) = self.send(&buffer[..len], to, now, out)
+            && let Err(reason) = self.send(&buffer[..len], to, Ecn::NotCapable, now, out)
         {
             self.counters.drop(reason);
         }
+    }
+}
+
+/// What the network marked on the datagram is told inside; the mark that the next datagram has (RFC 6040, sections 4.1
+/// and 4.2: it is copied going in, and a congestion that the packet can't be told of costs the packet).
+fn carry_mark(bytes: &mut [u8], packet: &Packet, outer: Ecn) -> Result<Ecn, DropReason> {
+    match (outer, packet.ecn()) {
+        (Ecn::Congested, Ecn::NotCapable) => Err(DropReason::Congested),
+        (Ecn::Congested, Ecn::Capable0 | Ecn::Capable1) => {
+            packet::set_ecn(bytes, Ecn::Congested);
+            Ok(Ecn::Congested)
+        }
+        (_, inner) => Ok(inner),
     }
 }
 

@@ -4,6 +4,7 @@ use std::time::Instant;
 
 use super::{Datagram, Engine, Now, Outbox};
 use crate::base::DropReason;
+use crate::packet::Ecn;
 use crate::table::{PeerId, Via};
 use crate::tunnel::{Endpoint, Opened, Sealed, TunnelEvent, WAITING_BYTES_MAX};
 
@@ -14,19 +15,26 @@ impl Engine {
         for datagram in datagrams {
             let source = Endpoint { address: datagram.source, local: datagram.local };
             for segment in datagram.bytes.chunks_mut(datagram.stride.max(1)) {
-                self.handle_datagram(source, segment, now.instant, out);
+                self.handle_datagram(source, Ecn::from_bits(datagram.ecn), segment, now.instant, out);
             }
         }
         self.settle(now.instant, out);
     }
 
-    fn handle_datagram(&mut self, source: Endpoint, datagram: &mut [u8], now: Instant, out: &mut Outbox) {
+    fn handle_datagram(
+        &mut self,
+        source: Endpoint,
+        outer: Ecn,
+        datagram: &mut [u8],
+        now: Instant,
+        out: &mut Outbox,
+    ) {
         // The packet leaves the scratch memory through `forward` while the tunnels are borrowed again.
         let mut scratch = std::mem::take(&mut self.scratch);
         match self.tunnels.open(source, datagram, &mut scratch, now) {
             Opened::Packet { peer, bytes } => {
                 self.counters.from_peers.add(bytes.len());
-                if let Err(reason) = self.forward(bytes, Via::Peer(peer), now, out) {
+                if let Err(reason) = self.forward(bytes, Via::Peer(peer), outer, now, out) {
                     self.counters.drop_of(peer, reason);
                 }
                 self.flush(peer, now, out);

@@ -1,6 +1,7 @@
 //! From the kernel: what this host, its LAN or the internet sends into the mesh.
 
 use super::{Engine, Now, Outbox};
+use crate::packet::Ecn;
 use crate::table::Via;
 
 impl Engine {
@@ -8,7 +9,7 @@ impl Engine {
     pub fn handle_tun(&mut self, packets: &mut [&mut [u8]], now: Now, out: &mut Outbox) {
         for packet in packets {
             self.counters.from_kernel.add(packet.len());
-            if let Err(reason) = self.forward(packet, Via::Kernel, now.instant, out) {
+            if let Err(reason) = self.forward(packet, Via::Kernel, Ecn::NotCapable, now.instant, out) {
                 self.counters.drop(reason);
             }
         }

@@ -21,16 +21,21 @@ const MTU_MIN: u16 = 1_280;
 #[derive(Debug)]
 pub(super) struct Timers {
     mtus: Instant,
+    /// When each peer's names were last asked for.
     resolved: HashMap<PeerId, Instant>,
+    /// Peers whose names nobody could resolve, and when to ask again.
+    nameless: Vec<PeerId>,
+    names: Instant,
 }
 
 impl Timers {
     pub(super) fn new(now: Instant) -> Self {
-        Self { mtus: now + MTU_EVERY, resolved: HashMap::new() }
+        Self { mtus: now + MTU_EVERY, resolved: HashMap::new(), nameless: Vec::new(), names: now }
     }
 
     pub(super) fn forget(&mut self, peer: PeerId) {
         self.resolved.remove(&peer);
+        self.nameless.retain(|&other| other != peer);
     }
 }
 
@@ -39,9 +44,10 @@ impl Engine {
     #[must_use]
     pub fn poll_timeout(&self) -> Option<(Instant, &'static str)> {
         let mtus = (!self.mtus.is_empty()).then_some((self.timers.mtus, "path MTU"));
+        let names = (!self.timers.nameless.is_empty()).then_some((self.timers.names, "host names"));
         let tunnels = self.tunnels.poll_timeout().map(|at| (at, "tunnel"));
         let flows = self.flows.next_expiry().map(|at| (at, "flow"));
-        [tunnels, flows, mtus].into_iter().flatten().min_by_key(|&(at, _)| at)
+        [tunnels, flows, mtus, names].into_iter().flatten().min_by_key(|&(at, _)| at)
     }
 
     /// Does what is due.
@@ -53,11 +59,26 @@ impl Engine {
                 self.ask_for_mtu(peer);
             }
         }
+        if self.timers.names <= now.instant {
+            for peer in std::mem::take(&mut self.timers.nameless) {
+                self.ask_for_addresses(peer, now.instant);
+            }
+        }
         self.settle(now.instant, out);
     }
 
-    /// Names turned into addresses, in the order in which to try them.
+    /// Names turned into addresses, in the order in which to try them. None: they are asked for again, and where the
+    /// peer was looked for before is looked at still.
     pub fn handle_resolved(&mut self, peer: PeerId, addresses: Vec<SocketAddr>, now: Now) {
+        if addresses.is_empty() {
+            if self.timers.nameless.is_empty() {
+                self.timers.names = now.instant + RESOLVE_EVERY;
+            }
+            if !self.timers.nameless.contains(&peer) {
+                self.timers.nameless.push(peer);
+            }
+            return;
+        }
         self.tunnels.set_candidates(peer, addresses, now.instant);
         self.ask_for_mtu(peer);
     }

@@ -110,10 +110,13 @@ impl Tunnels {
         }
     }
 
-    /// Adds the peer, or leaves it as it is. `None` when every slot is taken.
+    /// Adds the peer, or leaves its sessions as they are. `None` when every slot is taken.
     /// `keepalive`: the peer is a gateway that is to be kept reached.
     pub fn upsert_peer(&mut self, key: PublicKey, keepalive: bool, now: Instant) -> Option<PeerId> {
         if let Some(&id) = self.by_key.get(&key) {
+            if let Some(peer) = self.slots.get_mut(id) {
+                peer.keepalive = keepalive;
+            }
             return Some(id);
         }
         let id = self.slots.insert(|index| Peer::new(key, index, keepalive, now))?;

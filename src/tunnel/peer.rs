@@ -112,7 +112,7 @@ struct Place {
 #[derive(Debug)]
 struct SessionState {
     connected: bool,
-    /// An initiation is out and not answered.
+    /// An initiation is out, and nothing authentic has come since.
     initiated: Option<Instant>,
     active: Option<Instant>,
 }
@@ -168,7 +168,7 @@ impl Peer {
         addresses.truncate(CANDIDATES_MAX);
         self.place.candidates = addresses;
         self.place.next = 0;
-        if !self.session.connected {
+        if !self.session.connected || self.session.initiated.is_some() {
             self.try_next();
         }
     }
@@ -207,9 +207,7 @@ impl Peer {
             self.session.initiated = None;
             self.waiting = 0;
         }
-        if connected {
-            self.session.initiated = None;
-        } else if self.clock_stepped {
+        if !connected && self.clock_stepped {
             self.clock_stepped = false;
             self.tunn = None;
             self.waiting = 0;
@@ -238,6 +236,7 @@ impl Peer {
         self.counts.rx_bytes += len as u64;
         self.counts.tx_bytes += answer as u64;
         self.session.active = Some(now);
+        self.session.initiated = None;
         self.look(false);
         self.move_to(source)
     }
@@ -280,7 +279,8 @@ impl Peer {
             }
             tick.unreachable = self.look(expired);
         }
-        let unanswered = !self.session.connected && self.session.initiated.is_some();
+        // Nothing authentic has come since the last one went out, whether there is an old session or not.
+        let unanswered = self.session.initiated.is_some();
         if len == 0
             && self.keepalive
             && !self.session.connected

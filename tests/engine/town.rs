@@ -212,6 +212,15 @@ impl Town {
         self.gateway(gateway).engine.status(now).drops.get(reason).copied().unwrap_or(0)
     }
 
+    /// Datagrams of its gateway reach a station.
+    pub fn deliver(&mut self, station: &str, datagrams: Vec<Vec<u8>>) {
+        let now = self.now.instant;
+        let station = self.stations.get_mut(station).unwrap();
+        for datagram in datagrams {
+            station.receive(station.at, &datagram, now);
+        }
+    }
+
     /// How many flows a gateway has.
     pub fn flows(&mut self, gateway: &str) -> usize {
         let now = self.now;

@@ -324,3 +324,48 @@ fn a_train_that_comes_in_goes_out_as_one() {
     let trains: Vec<_> = out.transmits().map(|transmit| (transmit.bytes.len(), transmit.segment)).collect();
     assert_eq!(trains, [(20 * stride, stride)]);
 }
+
+#[test]
+fn a_name_that_nobody_could_resolve_is_asked_for_again() {
+    let named = ALICE.replace("203.0.113.1:51888", "gw.alice.example:51888");
+    let bobs = [("bob", BOB), ("alice", named.as_str())];
+    let mut town = Town::new(&bobs, &[BOBS_GW], &[]);
+    let now = town.now;
+    let engine = &mut town.gateway(BOBS_GW).engine;
+    let (at, why) = engine.poll_timeout().unwrap();
+    assert_eq!(why, "host names");
+    assert!(engine.poll_event().is_none());
+    let later = vpmesh::engine::Now { instant: at, ..now };
+    engine.handle_timeout(later, &mut Outbox::with_capacity(4_096, 4_096));
+    assert!(matches!(engine.poll_event(), Some(vpmesh::engine::Event::Resolve { .. })));
+}
+
+#[test]
+fn congestion_on_the_way_is_told_inside_and_to_the_next_way() {
+    let mut town = attic();
+    let (laptop, nas) = (town.v6(LAPTOP), town.v6(NAS));
+    // (mark inside, mark outside) of what comes; (outside, inside) of what goes, or nothing.
+    let cases = [
+        ((0, 0), Some((0, 0))),
+        ((2, 2), Some((2, 2))),
+        ((2, 3), Some((3, 3))),
+        ((1, 3), Some((3, 3))),
+        ((0, 3), None),
+    ];
+    for ((inside, outside), expected) in cases {
+        let mut packet = ip::udp(laptop, 7000, nas, 7000, 100);
+        packet[1] |= inside << 4;
+        let (source, mut bytes) = town.sealed(LAPTOP, &packet);
+        let stride = bytes.len();
+        let datagram = Datagram { source, local: None, ecn: outside, bytes: &mut bytes, stride };
+        let mut out = Outbox::with_capacity(1 << 16, 1 << 16);
+        let now = town.now;
+        town.gateway(GW).engine.handle_udp(&mut [datagram], now, &mut out);
+        let sent: Vec<_> = out.transmits().map(|transmit| (transmit.ecn, transmit.bytes.to_vec())).collect();
+        town.deliver(NAS, sent.iter().map(|(_, bytes)| bytes.clone()).collect());
+        let got = town.received(NAS);
+        let told = sent.first().zip(got.first()).map(|((outer, _), packet)| (*outer, packet[1] >> 4 & 3));
+        assert_eq!(told, expected, "inside {inside}, outside {outside}");
+    }
+    assert_eq!(town.drops(GW, "congested"), 1);
+}

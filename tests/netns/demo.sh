@@ -212,8 +212,10 @@ client box box.conf
 ip -n "$TAG-laptop" route replace 192.0.2.14 dev "d$$-laptop" 2>/dev/null || true
 in_ns laptop wg set "d$$-laptop" peer "$(vpmesh key public gw/node.key)" \
     allowed-ips "$(in_ns laptop wg show "d$$-laptop" allowed-ips | cut -f2 | tr ' ' ','),192.0.2.14/32"
-clock='while :; do date +%T; sleep 1; done'
-background clock.log in_ns box socat TCP-LISTEN:8000,fork,reuseaddr SYSTEM:"$clock"
+# A file of its own: in an address of socat's a colon has a meaning.
+printf '#!/bin/sh\nwhile date +%%T; do sleep 1; done\n' >clock.sh
+chmod +x clock.sh
+background clock.log in_ns box socat TCP-LISTEN:8000,fork,reuseaddr EXEC:"$DIR/clock.sh"
 background ssh.log in_ns box socat TCP-LISTEN:22,fork,reuseaddr SYSTEM:'echo ssh'
 background site.log in_ns site socat TCP-LISTEN:443,fork,reuseaddr SYSTEM:'echo hello from the internet'
 background site25.log in_ns site socat TCP-LISTEN:25,fork,reuseaddr SYSTEM:'echo spam'
@@ -236,7 +238,7 @@ tell in_ns laptop socat -u TCP:192.0.2.14:25,connect-timeout=1 - || true
 
 say "Bob changes his mind: he takes the clock out of his policy, signs, and reloads"
 sed -i 's|^allow = \["tcp/8000", "icmp"\]|allow = "icmp"|; s|^note .*|note  = "no more clock"|' bob/bob.toml
-tell vpmesh owner sign bob/bob.toml
+tell vpmesh owner sign bob/bob.toml --serial auto
 hand_out bob
 tell vpmesh reload --config "$DIR/door/node.toml"
 before=$(wc -l <ticks.log)

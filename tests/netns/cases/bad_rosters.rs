@@ -24,7 +24,6 @@ struct World {
     laptop: Station,
     phone: Station,
     gateway: Gateway,
-    good: Signed,
     _echo: Echo,
     _internet: Internet,
     lab: Lab,
@@ -85,7 +84,7 @@ impl World {
         let phone = Station::join(&lab, &internet, &phone, &uplink);
         wait_until_reached(&laptop.namespace, phone.node.v4.into(), Duration::from_secs(10));
         let echo = phone.echo();
-        Self { alice, laptop, phone, gateway, good, _echo: echo, _internet: internet, lab }
+        Self { alice, laptop, phone, gateway, _echo: echo, _internet: internet, lab }
     }
 
     /// The roster that would open everything, were it taken.

@@ -18,6 +18,8 @@ mod spoofing;
 
 mod roaming;
 
+mod host_names;
+
 mod lan_hosts;
 
 mod internet_egress;
