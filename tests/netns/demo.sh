@@ -22,6 +22,14 @@ show() { sed "s/^/    /"; }
 # Prints a command as a person would type it, then runs it.
 tell() { printf '  %s$ %s%s\n' "$DIM" "$*" "$OFF"; "$@" 2>&1 | show; return "${PIPESTATUS[0]}"; }
 
+# The same at a host of the demo.
+tell_at() {
+    local host=$1; shift
+    printf '  %s%s$ %s%s\n' "$DIM" "$host" "$*" "$OFF"
+    in_ns "$host" "$@" 2>&1 | show
+    return "${PIPESTATUS[0]}"
+}
+
 vpmesh() { "$VPMESH" "$@"; }
 
 # ---- taking it down, however it ends ----
@@ -88,10 +96,10 @@ gateway() { # NAME OWNER PATH
     mkdir -p "$DIR/$name/rosters"
     cat >"$DIR/$name/node.toml" <<EOF
 node        = "$path"
-private_key = "$DIR/$name/node.key"
-owner_key   = "$DIR/$owner/$owner.pub"
-rosters     = "$DIR/$name/rosters"
-control     = "$DIR/$name/vpmesh.sock"
+private_key = "node.key"
+owner_key   = "../$owner/$owner.pub"
+rosters     = "rosters"
+control     = "vpmesh.sock"
 EOF
 }
 
@@ -193,9 +201,9 @@ done
 for name in gw door; do
     in_ns "$name" sysctl -q -w net.ipv4.ip_forward=1
     printf '  %s$ vpmesh run --config %s/node.toml%s\n' "$DIM" "$name" "$OFF"
-    background "$name.log" in_ns "$name" "$VPMESH" run --config "$DIR/$name/node.toml"
+    background "$name.log" in_ns "$name" "$VPMESH" run --config "$name/node.toml"
 done
-for name in gw door; do until_true 10 vpmesh status --config "$DIR/$name/node.toml"; done
+for name in gw door; do until_true 10 vpmesh status --config "$name/node.toml"; done
 # The way to the internet is the router's own business: NAT, as its firewall would do it.
 in_ns gw nft -f - <<'EOF'
 table inet nat {
@@ -222,32 +230,32 @@ background site25.log in_ns site socat TCP-LISTEN:25,fork,reuseaddr SYSTEM:'echo
 until_true 15 in_ns laptop ping -c 1 -W 1 10.89.1.10
 
 say "Allowed by both owners: the laptop pings bob's box, and reads its clock"
-tell in_ns laptop ping -n -q -c 3 -i 0.2 10.89.1.10
+tell_at laptop ping -n -q -c 3 -i 0.2 10.89.1.10
 background ticks.log in_ns laptop socat -u TCP:10.89.1.10:8000 -
 until_true 5 test -s ticks.log
 until_true 5 sh -c "[ \$(wc -l <ticks.log) -ge 2 ]"
 show <ticks.log
 
 say "Denied: alice would let ssh out, bob does not let it in. Who says so?"
-tell in_ns laptop timeout 2 socat -u TCP:10.89.1.10:22,connect-timeout=1 - || true
-tell vpmesh explain alice/attic/laptop bob/cellar/box tcp/22 --config "$DIR/gw/node.toml" || true
+tell_at laptop timeout 2 socat -u TCP:10.89.1.10:22,connect-timeout=1 - || true
+tell vpmesh explain alice/attic/laptop bob/cellar/box tcp/22 --config gw/node.toml || true
 
 say "The internet, as alice's egress policy says: https, not mail"
-tell in_ns laptop socat -u TCP:192.0.2.14:443,connect-timeout=2 -
-tell in_ns laptop socat -u TCP:192.0.2.14:25,connect-timeout=1 - || true
+tell_at laptop socat -u TCP:192.0.2.14:443,connect-timeout=2 -
+tell_at laptop socat -u TCP:192.0.2.14:25,connect-timeout=1 - || true
 
 say "Bob changes his mind: he takes the clock out of his policy, signs, and reloads"
 sed -i 's|^allow = \["tcp/8000", "icmp"\]|allow = "icmp"|; s|^note .*|note  = "no more clock"|' bob/bob.toml
 tell vpmesh owner sign bob/bob.toml --serial auto
 hand_out bob
-tell vpmesh reload --config "$DIR/door/node.toml"
+tell vpmesh reload --config door/node.toml
 before=$(wc -l <ticks.log)
 # The clock ticks once a second: three seconds without a tick are the end of it.
 until_true 8 sh -c "[ \$((\$(date +%s) - \$(stat -c %Y ticks.log))) -ge 3 ]"
 after=$(wc -l <ticks.log)
 echo "the laptop heard $before ticks up to the reload, and $((after - before)) since: the flow was cut" | show
-tell vpmesh explain alice/attic/laptop bob/cellar/box tcp/8000 --config "$DIR/door/node.toml" || true
+tell vpmesh explain alice/attic/laptop bob/cellar/box tcp/8000 --config door/node.toml || true
 
 say "What bob's gateway says of itself"
-tell vpmesh status --config "$DIR/door/node.toml"
-tell vpmesh peers --config "$DIR/door/node.toml"
+tell vpmesh status --config door/node.toml
+tell vpmesh peers --config door/node.toml
