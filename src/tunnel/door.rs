@@ -1,8 +1,9 @@
 //! The door that handshake messages come through, before any state is touched or any point multiplied.
 //!
-//! In order: a MAC that only who knows our public key can make; when many come, a cookie that proves the source
-//! address (WireGuard paper, section 5.3); then at most so many a second from one site, and so many in all. Data
-//! packets never come here: a flood of handshakes costs those who have a session nothing but the MACs.
+//! In order: at most so many a second are looked at, those of sites that were silent first; a MAC that only who knows
+//! our public key can make; when many come, a cookie that proves the source address (WireGuard paper, section 5.3);
+//! then at most so many a second from one site, and so many in all. Data packets never come here, but wait behind what
+//! does in the same socket: a flood must cost little more than reading it, or the socket's buffer overflows.
 
 use std::net::IpAddr;
 use std::time::{Duration, Instant};
@@ -15,7 +16,14 @@ use hashbrown::HashMap;
 use super::peer::Identity;
 use super::site;
 use crate::base::DropReason;
+use crate::packet::TokenBucket;
 
+/// Messages a second whose MACs are looked at, and that a cookie may answer, besides the first one of each site. They
+/// are spread over the second: a thousand in a row would let the socket's buffer overflow.
+const LOOKED_AT_PER_SECOND: u32 = 5_000;
+const LOOKED_AT_IN_A_ROW: u32 = 100;
+/// The same, of one site: more than a room that starts anew behind one address.
+const LOOKED_AT_PER_SITE_PER_SECOND: u16 = 500;
 /// Handshake messages a second without asking for a cookie.
 const UNASKED_PER_SECOND: u64 = 50;
 /// Handshakes a second that are worked on at all, cookie or not. Each costs about three multiplications of a point.
@@ -24,16 +32,17 @@ const WORKED_PER_SECOND: u32 = 500;
 const PER_SITE_PER_SECOND: u8 = 20;
 /// Sites remembered within a second; when there are more, the unknown ones wait for the next second.
 const SITES_MAX: usize = 4096;
-/// Cookie replies a second.
-const COOKIES_PER_SECOND: u32 = 5_000;
+/// Sites whose first message of a second is looked at, whatever the others do.
+const FIRST_LOOKS_MAX: usize = 1024;
 
 /// Counts of the running second.
 pub(super) struct Door {
     limiter: RateLimiter,
     second: Instant,
     admitted: u32,
-    cookies: u32,
     per_site: HashMap<IpAddr, u8>,
+    looks: TokenBucket,
+    looked_at_per_site: HashMap<IpAddr, u16>,
 }
 
 impl std::fmt::Debug for Door {
@@ -54,8 +63,9 @@ impl Door {
             limiter: RateLimiter::new(&identity.public, UNASKED_PER_SECOND),
             second: now,
             admitted: 0,
-            cookies: 0,
             per_site: HashMap::new(),
+            looks: TokenBucket::new(LOOKED_AT_PER_SECOND, LOOKED_AT_IN_A_ROW, now),
+            looked_at_per_site: HashMap::new(),
         }
     }
 
@@ -68,17 +78,13 @@ impl Door {
         now: Instant,
     ) -> Result<Packet<'p>, Refusal> {
         self.turn(now);
+        if !self.look_at(source, now) {
+            return Err(Refusal::Drop(DropReason::HandshakeLimited));
+        }
         let packet = match self.limiter.verify_packet(Some(source), datagram, buffer) {
             Ok(packet) => packet,
             Err(TunnResult::WriteToNetwork(cookie)) => {
-                let len = cookie.len();
-                self.cookies += 1;
-                let spent = self.cookies > COOKIES_PER_SECOND;
-                return Err(if spent {
-                    Refusal::Drop(DropReason::HandshakeLimited)
-                } else {
-                    Refusal::Cookie(len)
-                });
+                return Err(Refusal::Cookie(cookie.len()));
             }
             Err(TunnResult::Err(WireGuardError::InvalidMac)) => {
                 return Err(Refusal::Drop(DropReason::BadMac));
@@ -92,9 +98,27 @@ impl Door {
         if now.saturating_duration_since(self.second) >= Duration::from_secs(1) {
             self.second = now;
             self.admitted = 0;
-            self.cookies = 0;
             self.per_site.clear();
+            self.looked_at_per_site.clear();
             self.limiter.reset_count();
+        }
+    }
+
+    /// Whether a message from `source` is worth its MACs. Whoever is silent otherwise gets one look a second even while
+    /// others flood, as long as they don't do so from thousands of sites.
+    fn look_at(&mut self, source: IpAddr, now: Instant) -> bool {
+        let known = self.looked_at_per_site.len();
+        match self.looked_at_per_site.entry(site(source)) {
+            hashbrown::hash_map::Entry::Occupied(mut seen) => {
+                let may = *seen.get() < LOOKED_AT_PER_SITE_PER_SECOND && self.looks.take(now);
+                *seen.get_mut() += u16::from(may);
+                may
+            }
+            hashbrown::hash_map::Entry::Vacant(slot) if known < FIRST_LOOKS_MAX => {
+                slot.insert(1);
+                true
+            }
+            hashbrown::hash_map::Entry::Vacant(_) => self.looks.take(now),
         }
     }
 
