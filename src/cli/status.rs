@@ -42,6 +42,7 @@ fn print(status: &DaemonStatus) -> std::io::Result<()> {
     print_owners(&mut output, status);
     print_traffic(&mut output, status);
     print_drops(&mut output, status);
+    print_rules(&mut output, status);
     output.print()
 }
 
@@ -118,6 +119,28 @@ fn print_drops(output: &mut Output, status: &DaemonStatus) {
     }
     output.line("");
     if any { table.print(output, 0) } else { output.line("nothing was turned away") }
+}
+
+fn print_rules(output: &mut Output, status: &DaemonStatus) {
+    let rules = &status.engine.rules;
+    if rules.is_empty() {
+        return;
+    }
+    output.line("");
+    let mut table = Table::new(&[
+        ("matched", Lean::Left),
+        ("flows", Lean::Right),
+        ("", Lean::Left),
+        ("", Lean::Left),
+        ("", Lean::Left),
+    ]);
+    for rule in rules {
+        let place = format!("{}:{}", rule.file, rule.line);
+        let text = if rule.stage { format!("staged: {}", rule.rule) } else { rule.rule.clone() };
+        let border = rule.border.to_string();
+        table.row([border, rule.matches.to_string(), rule.direction.clone(), plain(&text), plain(&place)]);
+    }
+    table.print(output, 0);
 }
 
 /// Drops by reason with what each means, the most frequent first.
