@@ -4,11 +4,15 @@ mod lab_itself;
 
 mod two_stations;
 
+mod station_add;
+
 mod explain_truth;
 
 mod two_owners;
 
 mod guest;
+
+mod gateways;
 
 mod revocation;
 

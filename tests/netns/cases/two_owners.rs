@@ -16,7 +16,7 @@ use std::time::Duration;
 use crate::lab::container::Container;
 use crate::lab::echo::{Echo, tcp_answers};
 use crate::lab::owner::Signed;
-use crate::lab::ping::wait_until_reached;
+use crate::lab::ping::{Pinger, wait_until_reached};
 use crate::lab::station::Uplink;
 use crate::lab::{Gateway, Internet, Lab, Node, Owner, Station, wait_for};
 
@@ -57,7 +57,7 @@ struct World {
     alice: Side,
     bob: Side,
     _internet: Internet,
-    _lab: Lab,
+    lab: Lab,
 }
 
 impl Plan {
@@ -81,7 +81,7 @@ impl Plan {
     fn sign(&self, friend: &Owner, policies: &Policies) -> Signed {
         sign(
             &self.owner,
-            friend,
+            &friend.as_friend(),
             self.room,
             &self.gateway,
             [&self.host, &self.application, &self.plain],
@@ -101,7 +101,7 @@ impl Plan {
 
 fn sign(
     owner: &Owner,
-    friend: &Owner,
+    friend: &str,
     room: &str,
     gateway: &Gateway,
     [host, application, plain]: [&Node; 3],
@@ -137,7 +137,6 @@ fn sign(
           ipv4 = "{plain_v4}"
           key  = "{plain_key}"
         "#,
-        friend = friend.as_friend(),
         gateway_name = gateway.node.path.leaf(),
         gateway_v4 = gateway.node.v4,
         gateway_key = gateway.node.public,
@@ -156,7 +155,13 @@ fn sign(
 impl Side {
     fn sign(&self, friend: &Owner, policies: &Policies) -> Signed {
         let nodes = [&self.host.node, &self.application.node, &self.plain.node];
-        sign(&self.owner, friend, self.room, &self.gateway, nodes, policies)
+        sign(&self.owner, &friend.as_friend(), self.room, &self.gateway, nodes, policies)
+    }
+
+    fn sign_without_friend(&self) -> Signed {
+        let nodes = [&self.host.node, &self.application.node, &self.plain.node];
+        let anybody = Policies { owner: "egress = [{ allow = \"any\" }]".into(), ..Policies::default() };
+        sign(&self.owner, "", self.room, &self.gateway, nodes, &anybody)
     }
 }
 
@@ -193,7 +198,7 @@ impl World {
                 wait_until_reached(&side.plain.namespace, to, Duration::from_secs(15));
             }
         }
-        Self { alice, bob, _internet: internet, _lab: lab }
+        Self { alice, bob, _internet: internet, lab }
     }
 }
 
@@ -241,6 +246,22 @@ fn cross_owner_traffic_needs_the_consent_of_both_owners() {
             }
         }
     }
+}
+
+#[test]
+fn who_is_no_friend_any_more_is_nobody() {
+    let World { alice, bob, lab, .. } = &World::new(&open("bob"), &open("alice"));
+    wait_until_passing(alice, bob);
+    let pinger = Pinger::start(lab, &bob.plain.namespace, alice.plain.node.v4.into(), LIMIT / 10);
+    wait_for("bob's ping runs", SOON, || (pinger.answered() > 3).then_some(()));
+    // Alice's gateway alone hears of it.
+    alice.gateway.reload(&[&alice.sign_without_friend()]);
+    assert_eq!([passes(alice, bob), passes(bob, alice)], [[false; 2]; 2]);
+    let answered = pinger.answered();
+    assert!(!bob.plain.reaches(alice.plain.node.v4), "a running ping ends as well");
+    assert_eq!(pinger.answered(), answered);
+    let told = alice.gateway.status()["owners"].to_string() + &alice.gateway.peers().to_string();
+    assert!(!told.contains("bob"), "{told}");
 }
 
 #[test]

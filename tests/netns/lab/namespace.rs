@@ -77,6 +77,17 @@ impl Namespace {
         self.inside(|| write_key(key, value));
     }
 
+    /// Writes the `/etc/hosts` that programs started in here see, now and later.
+    pub fn set_hosts(&self, text: &str) {
+        // What `ip netns exec` lays over /etc (ip-netns(8)). Written in place: the file that lies there already changes.
+        let dir = std::path::Path::new("/etc/netns").join(&self.name);
+        std::fs::create_dir_all(&dir).expect("a folder can be made in /etc/netns");
+        std::fs::write(dir.join("hosts"), text).expect("a hosts file can be written");
+        // Names that are not there are asked of nobody.
+        std::fs::write(dir.join("resolv.conf"), "nameserver 127.0.0.1\noptions timeout:1 attempts:1\n")
+            .expect("a resolv.conf can be written");
+    }
+
     /// Makes a router of it.
     pub fn forward(&self) {
         self.set("ipv4/ip_forward", "1");

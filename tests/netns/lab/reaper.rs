@@ -59,6 +59,7 @@ pub fn remove_namespace(name: &str) {
         }
     }
     let _ = Command::new("ip").args(["netns", "delete", name]).output();
+    let _ = std::fs::remove_dir_all(Path::new("/etc/netns").join(name));
     register(|r| r.namespaces.remove(name));
 }
 

@@ -78,6 +78,11 @@ impl Station {
         self.namespace.ip(&format!("route replace {prefix} dev {}", self.interface()));
     }
 
+    /// Changes the gateway's endpoint in the client.
+    pub fn point_at(&self, endpoint: SocketAddr) {
+        self.tunnel.set_peer(&Peer { endpoint: Some(endpoint), ..self.gateway.clone() });
+    }
+
     /// The client's MTU. Stock clients have 1420.
     pub fn set_mtu(&self, mtu: u32) {
         self.namespace.ip(&format!("link set {} mtu {mtu}", self.interface()));

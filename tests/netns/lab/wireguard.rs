@@ -46,6 +46,34 @@ impl WireGuard {
         tunnel
     }
 
+    /// Starts it from a wg-quick file, and does what wg-quick would do: addresses, MTU, routes.
+    pub fn from_file(lab: &Lab, namespace: &Arc<Namespace>, file: &str) -> Self {
+        let is_quick = |line: &&str| ["Address", "DNS", "MTU"].iter().any(|key| line.starts_with(key));
+        let values = |key: &'static str| {
+            let lines =
+                file.lines().filter_map(|line| line.split_once('=')).filter(move |(k, _)| k.trim() == key);
+            lines.flat_map(|(_, value)| value.split(',')).map(|value| value.trim().to_owned())
+        };
+        let key = values("PrivateKey").next().and_then(|key| key.parse().ok()).expect("the file has a key");
+        let tunnel = Self::start(lab, namespace, &key, 0);
+        let plain: Vec<_> = file.lines().filter(|line| !is_quick(line)).collect();
+        let mut setconf = namespace.command("wg");
+        setconf.args(["setconf", &tunnel.interface, "/dev/stdin"]);
+        let outcome = run_with_input(&mut setconf, &(plain.join("\n") + "\n"), LIMIT);
+        assert!(outcome.is_success(), "wg setconf failed: {outcome:?}\n{file}");
+        let interface = &tunnel.interface;
+        for address in values("Address") {
+            namespace.ip(&format!("address add {address} dev {interface}"));
+        }
+        for mtu in values("MTU") {
+            namespace.ip(&format!("link set {interface} mtu {mtu}"));
+        }
+        for prefix in values("AllowedIPs") {
+            namespace.ip(&format!("route replace {prefix} dev {interface}"));
+        }
+        tunnel
+    }
+
     /// Adds or changes a peer.
     pub fn set_peer(&self, peer: &Peer) {
         let mut line = format!("peer {} allowed-ips {}", peer.public, peer.allowed.join(","));
