@@ -22,8 +22,6 @@ mod spoofing;
 
 mod roaming;
 
-mod host_names;
-
 mod lan_hosts;
 
 mod internet_egress;
