@@ -35,6 +35,7 @@ reasons! {
     BadMac, "bad_mac", "the handshake's MAC is not for this gateway's key";
     HandshakeFailed, "handshake_failed", "the handshake or cookie does not verify, or is a replay";
     HandshakeLimited, "handshake_limited", "too many handshakes; those with a cookie go first";
+    HandshakeCrossed, "handshake_crossed", "both sides began a handshake at once; the other one goes on";
     BadPacket, "bad_packet", "the datagram does not decrypt";
     Replayed, "replayed", "the datagram's counter was seen before or is too old";
     NoSession, "no_session", "the peer has no session and no known endpoint";

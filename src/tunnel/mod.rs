@@ -299,6 +299,9 @@ impl Tunnels {
             self.schedule(id, now + BUSY_TICK);
         }
         let Some(peer) = self.slots.get_mut(id) else { return Opened::Drop(DropReason::UnknownIndex) };
+        if datagram[0] == 1 && peer.goes_first(self.identity.public.as_bytes(), now) {
+            return Opened::Drop(DropReason::HandshakeCrossed);
+        }
         let tunn = match datagram[0] {
             1 => peer.tunn(&self.identity, now),
             _ => match peer.tunn_if_made() {

@@ -26,6 +26,8 @@ const BUSY_FOR: Duration = Duration::from_secs(20);
 const IDLE_TICK: Duration = Duration::from_secs(30);
 /// A keepalive peer that does not answer is tried again this often.
 const RETRY_TICK: Duration = Duration::from_secs(5);
+/// An initiation that is older than this was lost rather than crossed by another: few round trips are longer.
+const CROSSING: Duration = Duration::from_millis(300);
 /// Addresses tried for one peer.
 const CANDIDATES_MAX: usize = 16;
 
@@ -112,7 +114,7 @@ struct Place {
 #[derive(Debug)]
 struct SessionState {
     connected: bool,
-    /// An initiation is out, and nothing authentic has come since.
+    /// When the last initiation went out, if nothing authentic has come since.
     initiated: Option<Instant>,
     active: Option<Instant>,
 }
@@ -257,7 +259,14 @@ impl Peer {
     }
 
     pub(super) fn handle_initiation(&mut self, now: Instant) {
-        self.session.initiated.get_or_insert(now);
+        self.session.initiated = Some(now);
+    }
+
+    /// Whether an initiation of the peer's crossed one of ours on the way, and ours is the one that goes on. boringtun,
+    /// as the kernel, forgets its own when it takes another's: if both sides did, neither would have a session.
+    pub(super) fn goes_first(&self, own: &[u8; 32], now: Instant) -> bool {
+        let crossed = self.session.initiated.is_some_and(|at| now.saturating_duration_since(at) < CROSSING);
+        crossed && own > self.key.as_bytes()
     }
 
     pub(super) fn handle_clock_step(&mut self) {

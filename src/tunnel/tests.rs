@@ -235,3 +235,30 @@ fn a_clock_step_costs_no_live_session() {
     let datagram = seal(&mut pair.a, pair.b_at_a, &ip(40), pair.now).unwrap();
     assert_eq!(reason(&mut pair.b, at(1), &datagram, pair.now), None);
 }
+
+#[test]
+fn two_handshakes_that_cross_make_one_session() {
+    let mut pair = pair();
+    let now = pair.now;
+    pair.b.set_candidates(pair.a_at_b, vec![at(1).address], now);
+    let from_a = seal(&mut pair.a, pair.b_at_a, &ip(100), now).unwrap();
+    let from_b = seal(&mut pair.b, pair.a_at_b, &ip(60), now).unwrap();
+    let answers = (answer(&mut pair.a, at(2), &from_b, now), answer(&mut pair.b, at(1), &from_a, now));
+    // One side lets go of its own; the other's is answered, and opens the way for both.
+    let mut buffer = [0; 2048];
+    match answers {
+        (None, Some(response)) => {
+            let keepalive = answer(&mut pair.a, at(2), &response, now).unwrap();
+            assert!(matches!(pair.b.open(at(1), &keepalive, &mut buffer, now), Opened::Nothing { .. }));
+        }
+        (Some(response), None) => {
+            let keepalive = answer(&mut pair.b, at(1), &response, now).unwrap();
+            assert!(matches!(pair.a.open(at(2), &keepalive, &mut buffer, now), Opened::Nothing { .. }));
+        }
+        other => panic!("{other:?}"),
+    }
+    let there = seal(&mut pair.a, pair.b_at_a, &ip(40), now).unwrap();
+    assert!(matches!(pair.b.open(at(1), &there, &mut buffer, now), Opened::Packet { .. }));
+    let back = seal(&mut pair.b, pair.a_at_b, &ip(40), now).unwrap();
+    assert!(matches!(pair.a.open(at(2), &back, &mut buffer, now), Opened::Packet { .. }));
+}
