@@ -10,6 +10,7 @@ mod peer;
 mod slots;
 #[cfg(test)]
 mod tests;
+mod wakes;
 
 use std::collections::BTreeSet;
 use std::net::{IpAddr, SocketAddr};
@@ -26,6 +27,7 @@ use door::Door;
 pub use peer::{Endpoint, PeerStats};
 use peer::{Identity, Peer};
 use slots::Slots;
+use wakes::Owed;
 
 /// What a sealed packet is longer than the packet in it: type, index, counter and tag (WireGuard paper, section
 /// 5.4.6), in bytes.
@@ -50,15 +52,6 @@ pub struct Tunnels {
     events: Vec<TunnelEvent>,
     /// What timers asked for while a packet was on its way; sent before the turn ends.
     owed: Vec<Owed>,
-}
-
-/// A handshake message or keepalive that is to go out.
-#[derive(Debug)]
-struct Owed {
-    peer: PeerId,
-    to: Endpoint,
-    bytes: [u8; HANDSHAKE_MAX],
-    len: usize,
 }
 
 /// What a datagram was.
@@ -186,12 +179,6 @@ impl Tunnels {
     /// Next thing that the tunnels want from outside.
     pub fn poll_event(&mut self) -> Option<TunnelEvent> {
         self.events.pop()
-    }
-
-    /// When [`Tunnels::handle_timeout`] wants to be called.
-    #[must_use]
-    pub fn poll_timeout(&self) -> Option<Instant> {
-        self.wakes.first().map(|&(at, _)| at)
     }
 
     /// Opens a datagram. `buffer` must hold the datagram or [`HANDSHAKE_MAX`] bytes, whichever is more.
@@ -381,53 +368,6 @@ impl Tunnels {
             TunnResult::Err(_) => Sealed::Drop(DropReason::NoSession),
             _ => Sealed::Waits,
         }
-    }
-
-    /// Runs the timers that are due and hands out what is owed, one message a call. Call until `None`, after every
-    /// batch and at every timeout.
-    pub fn handle_timeout(&mut self, buffer: &mut [u8], now: Instant) -> Option<(PeerId, Sealed)> {
-        while let Some(&(at, id)) = self.wakes.first()
-            && at <= now
-            && self.owed.is_empty()
-        {
-            self.wakes.remove(&(at, id));
-            if let Some(peer) = self.slots.get_mut(id) {
-                peer.wake = None;
-                self.refresh(id, now);
-            }
-        }
-        let owed = self.owed.pop()?;
-        buffer[..owed.len].copy_from_slice(&owed.bytes[..owed.len]);
-        Some((owed.peer, Sealed::Send { to: owed.to, len: owed.len }))
-    }
-
-    /// Brings a peer's timers up to date; what they ask for is owed.
-    fn refresh(&mut self, id: PeerId, now: Instant) {
-        let Some(peer) = self.slots.get_mut(id) else { return };
-        let mut bytes = [0; HANDSHAKE_MAX];
-        let tick = peer.handle_timeout(&self.identity, &mut bytes, now);
-        if let Some((to, len)) = tick.send {
-            self.owed.push(Owed { peer: id, to, bytes, len });
-        }
-        if tick.unreachable {
-            self.events.push(TunnelEvent::Unreachable(id));
-        }
-        if let Some(at) = peer.next_wake(now) {
-            self.schedule(id, at);
-        }
-    }
-
-    /// Wakes the peer at `at`, or earlier if it is to be woken earlier already.
-    fn schedule(&mut self, id: PeerId, at: Instant) {
-        let Some(peer) = self.slots.get_mut(id) else { return };
-        if let Some(old) = peer.wake {
-            if old <= at {
-                return;
-            }
-            self.wakes.remove(&(old, id));
-        }
-        peer.wake = Some(at);
-        self.wakes.insert((at, id));
     }
 }
 
