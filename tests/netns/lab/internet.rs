@@ -40,7 +40,8 @@ impl Internet {
     pub fn new() -> Self {
         let namespace = Namespace::new("internet");
         namespace.forward();
-        namespace.ip("link add br0 type bridge");
+        // Else a bridge takes the lowest address of its ports, and all neighbours are wrong when a lower one joins.
+        namespace.ip("link add br0 address 02:00:00:00:00:01 type bridge");
         namespace.ip("address add 192.0.2.1/24 dev br0");
         namespace.ip("address add 2001:db8::1/64 dev br0 nodad");
         namespace.ip("link set br0 up");

@@ -92,9 +92,10 @@ impl Report {
         self.intervals.iter().map(|interval| interval.bytes).sum()
     }
 
-    /// The most retransmissions of one interval.
+    /// The most retransmissions of one interval, the first second left out: TCP seeks its pace in that.
     pub fn retransmits_max(&self) -> u64 {
-        self.intervals.iter().map(|interval| interval.retransmits).max().unwrap_or(0)
+        let later = self.intervals.iter().filter(|interval| interval.start >= 1.0);
+        later.map(|interval| interval.retransmits).max().unwrap_or(0)
     }
 
     /// Intervals in which nothing passed at all.

@@ -108,3 +108,14 @@ impl Station {
         self.namespace.received_bytes(self.interface()).unwrap_or(0)
     }
 }
+
+impl Drop for Station {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            for line in ["ip -s link", "ip route", "ip neighbour"] {
+                let outcome = self.namespace.run(line, super::command::LIMIT);
+                eprintln!("--- {line} at {}:\n{}", self.node.path, outcome.stdout);
+            }
+        }
+    }
+}
