@@ -111,6 +111,11 @@ fn print_drops(output: &mut Output, status: &DaemonStatus) {
     }
     let outside = [
         (u64::from(status.socket_overflows), "socket_overflows", "the UDP socket's buffer was full"),
+        (
+            u64::from(status.socket_refused),
+            "socket_refused",
+            "the kernel saw that it is no message for this gateway",
+        ),
         (status.oversized, "oversized", "the kernel handed over a packet larger than the MTU"),
     ];
     for (count, name, sentence) in outside.into_iter().filter(|(count, ..)| *count > 0) {

@@ -51,6 +51,8 @@ pub(super) struct EventLoop {
     pub(super) facts: Facts,
     /// Reads of the socket that failed since one succeeded.
     pub(super) failures: u32,
+    /// Whether the kernel sorts what comes into queues.
+    pub(super) sorts: bool,
 }
 
 /// What stays, and what `status` tells of it.
@@ -136,6 +138,7 @@ impl EventLoop {
             self.engine.handle_timeout(now, &mut self.outbox);
             self.send(now);
         }
+        self.steer(now);
         let mut events = 0;
         while events < EVENTS_MAX
             && let Some(event) = self.engine.poll_event()
@@ -146,11 +149,17 @@ impl EventLoop {
         Ok(more_udp || more_tun || events == EVENTS_MAX)
     }
 
+    /// One batch from each queue.
     fn turn_udp(&mut self, now: Now) -> Result<bool, String> {
-        let (engine, outbox) = (&mut self.engine, &mut self.outbox);
-        let batch =
-            match self.udp.receive(&mut self.slots, |datagrams| engine.handle_udp(datagrams, now, outbox)) {
-                Ok(batch) => batch,
+        let mut more = false;
+        for queue in self.udp.queues() {
+            let (engine, outbox) = (&mut self.engine, &mut self.outbox);
+            let read = self.udp.receive(queue, &mut self.slots, |datagrams| {
+                engine.handle_udp(datagrams, now, outbox);
+            });
+            match read {
+                Ok(Batch::Empty) => continue,
+                Ok(batch) => more |= batch == Batch::More,
                 Err(error) => {
                     tracing::debug!(%error, "UDP read failed");
                     self.failures += 1;
@@ -159,10 +168,23 @@ impl EventLoop {
                     }
                     return Ok(true);
                 }
-            };
-        self.failures = 0;
-        self.send(now);
-        Ok(batch == Batch::More)
+            }
+            self.failures = 0;
+            self.send(now);
+        }
+        self.engine.handle_batch(more, now);
+        Ok(more)
+    }
+
+    /// Tells the kernel what the engine knows of the datagrams to come.
+    fn steer(&mut self, now: Now) {
+        if self.sorts
+            && let Some(steering) = self.engine.poll_steering(now)
+            && let Err(error) = self.udp.steer(&steering)
+        {
+            tracing::warn!(%error, "the kernel can't sort datagrams; all wait in one queue");
+            self.sorts = false;
+        }
     }
 
     fn turn_tun(&mut self, now: Now) -> Result<bool, String> {
@@ -266,6 +288,7 @@ impl EventLoop {
                     ..last.clone()
                 }),
                 socket_overflows: self.udp.overflows(),
+                socket_refused: self.udp.refused(),
                 oversized: self.tun.oversized(),
                 engine: self.engine.status(now),
             })),

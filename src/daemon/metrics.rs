@@ -130,6 +130,14 @@ impl fmt::Display for Exposition<'_> {
         }
         let overflows = u64::from(status.socket_overflows);
         single(f, "socket_overflows_total", "counter", "Datagrams lost in a full socket buffer.", overflows)?;
+        let refused = u64::from(status.socket_refused);
+        single(
+            f,
+            "socket_refused_total",
+            "counter",
+            "Datagrams that were no message for this gateway.",
+            refused,
+        )?;
         single(f, "oversized_total", "counter", "Packets from the kernel above the MTU.", status.oversized)
     }
 }

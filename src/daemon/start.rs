@@ -24,8 +24,8 @@ use crate::os::tun::{TunDevice, TunError};
 use crate::os::udp::{BindError, ReceiveSlots, UdpOptions, UdpPort};
 use crate::os::unix_socket::{ListenError, SocketFile, listen};
 
-/// Bytes that the outbox begins with.
-const OUTBOX: usize = 256 * 1024;
+/// Bytes of the outbox: what the longest batch can become. Most of it is never touched, and so never resident.
+const OUTBOX: usize = ReceiveSlots::BYTES + 64 * 1024;
 
 /// Why the daemon doesn't run: one line, with the mend, or a line for each fault of the configuration.
 #[derive(Debug, thiserror::Error)]
@@ -102,6 +102,7 @@ async fn start(path: &Path, config: Config) -> Result<(EventLoop, SocketFile), R
         mtu: config.mtu,
         flows_max: usize::try_from(config.flows).unwrap_or(usize::MAX),
         seed: random::seed()?,
+        index_secret: random::word()?,
     };
     let engine = Engine::new(engine_config, now);
     let keeper = Keeper::begin(tun.index(), wanted(&engine, config.mtu)).await?;
@@ -128,6 +129,7 @@ async fn start(path: &Path, config: Config) -> Result<(EventLoop, SocketFile), R
         keeper,
         facts,
         failures: 0,
+        sorts: true,
     };
     Ok((event_loop, socket_file))
 }

@@ -16,6 +16,8 @@ pub struct DaemonStatus {
     pub last_reload: Option<LastReload>,
     /// Datagrams that the kernel turned away because the socket's buffer was full.
     pub socket_overflows: u32,
+    /// Datagrams that the kernel turned away because they can be no message for this gateway.
+    pub socket_refused: u32,
     /// Packets larger than the MTU that the kernel handed over.
     pub oversized: u64,
     #[serde(flatten)]

@@ -29,6 +29,7 @@ use crate::packet::TokenBucket;
 use crate::roster::Endpoint;
 use crate::table::{FlowTable, PeerId};
 use crate::tunnel::Tunnels;
+pub use crate::tunnel::{CROWDING_MAX, Crowding, Steering};
 
 pub use counters::Counters;
 pub use outbox::{Outbox, Transmit};
@@ -61,6 +62,8 @@ pub struct EngineConfig {
     pub flows_max: usize,
     /// Random; keeps the flow table's hashes from being guessed.
     pub seed: [u8; 32],
+    /// 24 random bits; hides receiver indices from who never saw one.
+    pub index_secret: u32,
 }
 
 /// Datagrams from one place as they came from the socket: one, or several of `stride` bytes each of which the last
@@ -110,7 +113,7 @@ impl Engine {
     pub fn new(config: EngineConfig, now: Now) -> Self {
         Self {
             own_key: config.private_key.public(),
-            tunnels: Tunnels::new(&config.private_key, now.instant),
+            tunnels: Tunnels::new(&config.private_key, config.index_secret, now.instant),
             flows: FlowTable::new(config.flows_max, config.seed, now.instant),
             world: None,
             mtus: HashMap::new(),
@@ -126,6 +129,16 @@ impl Engine {
     /// Counts packets that were turned away outside of the engine.
     pub fn count_drop(&mut self, reason: DropReason, packets: u64) {
         self.counters.drop_many(reason, packets);
+    }
+
+    /// After every batch from the socket: whether it has more.
+    pub fn handle_batch(&mut self, more: bool, now: Now) {
+        self.tunnels.handle_batch(more, now.instant);
+    }
+
+    /// What the socket's owner is to tell the kernel of the datagrams that come, when that has changed.
+    pub fn poll_steering(&mut self, now: Now) -> Option<Steering> {
+        self.tunnels.poll_steering(now.instant)
     }
 
     /// Next thing wanted from outside.

@@ -11,3 +11,11 @@ pub fn seed() -> io::Result<[u8; 32]> {
     getrandom::fill(&mut seed).map_err(|error| io::Error::other(error.to_string()))?;
     Ok(seed)
 }
+
+/// Thirty-two random bits.
+///
+/// # Errors
+/// As [`seed`].
+pub fn word() -> io::Result<u32> {
+    getrandom::u32().map_err(|error| io::Error::other(error.to_string()))
+}

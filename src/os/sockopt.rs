@@ -39,3 +39,33 @@ pub(super) fn get<const N: usize>(socket: BorrowedFd<'_>, level: c_int, name: c_
     };
     if result == 0 { Ok(value) } else { Err(io::Error::last_os_error()) }
 }
+
+/// Has the kernel run `program` for each datagram to the socket's port, to choose among the sockets that share it; in
+/// the place of the last one.
+pub(super) fn choose_by(socket: BorrowedFd<'_>, program: &mut [libc::sock_filter]) -> io::Result<()> {
+    attach(socket, libc::SO_ATTACH_REUSEPORT_CBPF, program)
+}
+
+/// Has the kernel turn away whatever comes to the socket.
+pub(super) fn keep_nothing(socket: BorrowedFd<'_>) -> io::Result<()> {
+    let code = (libc::BPF_RET | libc::BPF_K) as u16;
+    attach(socket, libc::SO_ATTACH_FILTER, &mut [libc::sock_filter { code, jt: 0, jf: 0, k: 0 }])
+}
+
+/// Gives the kernel a program of classic BPF.
+fn attach(socket: BorrowedFd<'_>, name: c_int, program: &mut [libc::sock_filter]) -> io::Result<()> {
+    let len = u16::try_from(program.len()).map_err(|_| io::ErrorKind::InvalidInput)?;
+    let description = libc::sock_fprog { len, filter: program.as_mut_ptr() };
+    // SAFETY: the descriptor is open while it is borrowed; `description` and the `len` instructions that it points to
+    // live through the call, which copies them; the length is that of `description`.
+    let result = unsafe {
+        libc::setsockopt(
+            socket.as_raw_fd(),
+            libc::SOL_SOCKET,
+            name,
+            (&raw const description).cast::<c_void>(),
+            mem::size_of_val(&description) as socklen_t,
+        )
+    };
+    if result == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
+}

@@ -5,9 +5,11 @@
 //! no trace. A configured peer that has never been heard of costs a few hundred bytes: its state machine is made by
 //! its first handshake. Nobody polls idle peers: a peer has a wake-up while it is busy, and none when it is not.
 
+mod crowd;
 mod door;
 mod peer;
 mod slots;
+mod steering;
 #[cfg(test)]
 mod tests;
 mod wakes;
@@ -23,10 +25,12 @@ use hashbrown::HashMap;
 
 use crate::base::{DropReason, PrivateKey, PublicKey};
 use crate::table::PeerId;
+use crowd::Crowd;
 use door::Door;
 pub use peer::{Endpoint, PeerStats};
 use peer::{Identity, Peer};
 use slots::Slots;
+pub use steering::{CROWDING_MAX, Crowding, Steering};
 use wakes::Owed;
 
 /// What a sealed packet is longer than the packet in it: type, index, counter and tag (WireGuard paper, section
@@ -52,6 +56,9 @@ pub struct Tunnels {
     events: Vec<TunnelEvent>,
     /// What timers asked for while a packet was on its way; sent before the turn ends.
     owed: Vec<Owed>,
+    crowd: Crowd,
+    /// The bits that all receiver indices have, as they were told last.
+    told_bits: Option<(u32, u32)>,
 }
 
 /// What a datagram was.
@@ -88,18 +95,21 @@ pub enum TunnelEvent {
 }
 
 impl Tunnels {
-    /// No peers yet. `private` is this gateway's key.
+    /// No peers yet. `private` is this gateway's key; `secret`, 24 random bits, hides receiver indices from who never
+    /// saw one.
     #[must_use]
-    pub fn new(private: &PrivateKey, now: Instant) -> Self {
+    pub fn new(private: &PrivateKey, secret: u32, now: Instant) -> Self {
         let identity = Identity::new(private);
         Self {
             door: Door::new(&identity, now),
             identity,
-            slots: Slots::default(),
+            slots: Slots::new(secret),
             by_key: HashMap::new(),
             wakes: BTreeSet::new(),
             events: Vec::new(),
             owed: Vec::new(),
+            crowd: Crowd::new(now),
+            told_bits: None,
         }
     }
 
@@ -114,6 +124,7 @@ impl Tunnels {
         }
         let id = self.slots.insert(|index| Peer::new(key, index, keepalive, now))?;
         self.by_key.insert(key, id);
+        self.crowd.reserve(self.by_key.len());
         Some(id)
     }
 
@@ -121,6 +132,7 @@ impl Tunnels {
     pub fn remove_peer(&mut self, id: PeerId) {
         if let Some(peer) = self.slots.remove(id) {
             self.by_key.remove(&peer.key);
+            self.crowd.handle_change(id, true);
             if let Some(at) = peer.wake {
                 self.wakes.remove(&(at, id));
             }
@@ -181,6 +193,22 @@ impl Tunnels {
         self.events.pop()
     }
 
+    /// After every batch from the socket: whether it has more.
+    pub fn handle_batch(&mut self, more: bool, now: Instant) {
+        self.crowd.handle_batch(more, &mut self.slots, now);
+    }
+
+    /// What the kernel is to know from now on, when that has changed.
+    pub fn poll_steering(&mut self, now: Instant) -> Option<Steering> {
+        let common = self.slots.common_bits();
+        if !self.crowd.take_change(now) && self.told_bits == Some(common) {
+            return None;
+        }
+        self.told_bits = Some(common);
+        let (mask, bits) = common;
+        Some(Steering { mask, bits, crowding: self.crowd.list(&self.slots) })
+    }
+
     /// Opens a datagram. `buffer` must hold the datagram or [`HANDSHAKE_MAX`] bytes, whichever is more.
     pub fn open<'b>(
         &mut self,
@@ -214,17 +242,19 @@ impl Tunnels {
             self.schedule(id, now + BUSY_TICK);
         }
         let Some(peer) = self.slots.get_mut(id) else { return Opened::Drop(DropReason::UnknownIndex) };
+        let elsewhere = peer.endpoint().is_none_or(|home| home.address != source.address);
+        self.crowd.note(id, &mut peer.heard, elsewhere, datagram.len());
         let Some(tunn) = peer.tunn_if_made() else { return Opened::Drop(DropReason::UnknownIndex) };
         match tunn.decapsulate(None, datagram, buffer) {
             TunnResult::WriteToTunnelV4(bytes, _) | TunnResult::WriteToTunnelV6(bytes, _) => {
                 if peer.handle_authenticated(source, datagram.len(), now) {
-                    self.events.push(TunnelEvent::Moved(id));
+                    self.moved(id);
                 }
                 Opened::Packet { peer: id, bytes }
             }
             TunnResult::Done | TunnResult::WriteToNetwork(_) => {
                 if peer.handle_authenticated(source, datagram.len(), now) {
-                    self.events.push(TunnelEvent::Moved(id));
+                    self.moved(id);
                 }
                 Opened::Nothing { peer: id }
             }
@@ -267,6 +297,11 @@ impl Tunnels {
         }
     }
 
+    fn moved(&mut self, id: PeerId) {
+        self.crowd.handle_change(id, false);
+        self.events.push(TunnelEvent::Moved(id));
+    }
+
     fn id_by_index(&mut self, index: u32) -> Result<PeerId, DropReason> {
         self.slots.by_index_mut(index).map(|(id, _)| id).ok_or(DropReason::UnknownIndex)
     }
@@ -303,7 +338,7 @@ impl Tunnels {
         };
         // A cookie reply is authenticated by what we sent, but says nothing of where the peer is.
         if datagram[0] != 3 && peer.handle_handshake(source, datagram.len(), len, now) {
-            self.events.push(TunnelEvent::Moved(id));
+            self.moved(id);
         }
         self.schedule(id, now + BUSY_TICK);
         if len == 0 { Opened::Nothing { peer: id } } else { Opened::Answer { peer: Some(id), len } }

@@ -14,6 +14,7 @@ use boringtun::noise::{Tunn, TunnResult};
 use boringtun::x25519;
 use serde::{Deserialize, Serialize};
 
+use super::crowd::Heard;
 use super::{BUSY_TICK, is_initiation, new_tunn};
 use crate::base::{PrivateKey, PublicKey};
 
@@ -98,6 +99,8 @@ pub(super) struct Peer {
     polled: Instant,
     session: SessionState,
     counts: Counts,
+    /// In `Crowd`'s running window.
+    pub(super) heard: Heard,
 }
 
 /// Where a peer is.
@@ -151,7 +154,12 @@ impl Peer {
             polled: now,
             session: SessionState { connected: false, initiated: None, active: None },
             counts: Counts::default(),
+            heard: Heard::default(),
         }
+    }
+
+    pub(super) fn index(&self) -> u32 {
+        self.index
     }
 
     pub(super) fn endpoint(&self) -> Option<Endpoint> {

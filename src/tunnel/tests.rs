@@ -37,7 +37,7 @@ struct Pair {
 
 fn pair() -> Pair {
     let now = now();
-    let (mut a, mut b) = (Tunnels::new(&key(1), now), Tunnels::new(&key(2), now));
+    let (mut a, mut b) = (Tunnels::new(&key(1), 1, now), Tunnels::new(&key(2), 2, now));
     let b_at_a = a.upsert_peer(key(2).public(), false, now).unwrap();
     let a_at_b = b.upsert_peer(key(1).public(), false, now).unwrap();
     a.set_candidates(b_at_a, vec![at(2).address], now);
@@ -138,7 +138,7 @@ fn a_removed_peer_is_gone_with_its_session() {
 #[test]
 fn an_unknown_key_leaves_no_trace() {
     let mut pair = pair();
-    let mut stranger = Tunnels::new(&key(9), pair.now);
+    let mut stranger = Tunnels::new(&key(9), 9, pair.now);
     let b = stranger.upsert_peer(key(2).public(), false, pair.now).unwrap();
     stranger.set_candidates(b, vec![at(2).address], pair.now);
     let initiation = seal(&mut stranger, b, &ip(20), pair.now).unwrap();
@@ -211,7 +211,7 @@ fn a_peer_that_cannot_be_reached_is_tried_elsewhere_and_holds_few_packets() {
 #[test]
 fn idle_peers_ask_for_no_wake_up() {
     let now = now();
-    let mut tunnels = Tunnels::new(&key(1), now);
+    let mut tunnels = Tunnels::new(&key(1), 1, now);
     for byte in 2..200 {
         tunnels.upsert_peer(key(byte).public(), false, now).unwrap();
     }

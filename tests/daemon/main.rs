@@ -271,14 +271,19 @@ fn what_comes_in_is_counted_and_told() {
         for _ in 0..100 {
             stranger.send_to(b"not WireGuard at all", "127.0.0.1:51888").unwrap();
         }
-        let drops = || node.status()["drops"]["not_wireguard"].as_u64().unwrap_or(0);
-        wait_until("datagrams are counted", || drops() == 100);
+        // A handshake by its length, but for another key.
+        let handshake = [&[1, 0, 0, 0][..], &[7; 144]].concat();
+        stranger.send_to(&handshake, "127.0.0.1:51888").unwrap();
+        let drops = || node.status()["drops"]["bad_mac"].as_u64().unwrap_or(0);
+        wait_until("datagrams are counted", || drops() == 1 && node.status()["socket_refused"] == 100);
         let shown = node.vpmesh(&["status"]).output().unwrap();
         let shown = String::from_utf8(shown.stdout).unwrap();
-        assert!(shown.contains("the datagram is no WireGuard message"), "{shown}");
+        assert!(shown.contains("the handshake's MAC is not for this gateway's key"), "{shown}");
+        assert!(shown.contains("the kernel saw that it is no message for this gateway"), "{shown}");
         let scraped = get("127.0.0.1:9588", "GET /metrics HTTP/1.1\r\n\r\n");
         assert!(scraped.starts_with("HTTP/1.1 200 OK\r\n"), "{scraped}");
-        assert!(scraped.contains("\nvpmesh_drops_total{reason=\"not_wireguard\"} 100\n"), "{scraped}");
+        assert!(scraped.contains("\nvpmesh_drops_total{reason=\"bad_mac\"} 1\n"), "{scraped}");
+        assert!(scraped.contains("\nvpmesh_socket_refused_total 100\n"), "{scraped}");
         assert!(get("127.0.0.1:9588", "GET / HTTP/1.1\r\n\r\n").starts_with("HTTP/1.1 404"));
         assert!(get("127.0.0.1:9588", "POST /metrics HTTP/1.1\r\n\r\n").starts_with("HTTP/1.1 405"));
     });

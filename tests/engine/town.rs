@@ -104,6 +104,7 @@ impl Town {
                 mtu: 1420,
                 flows_max: 1_000,
                 seed: [3; 32],
+                index_secret: 0x5a_5a5a,
             };
             let at = SocketAddr::from(([203, 0, 113, i as u8 + 1], 51888));
             let gateway = Gateway {
@@ -115,7 +116,7 @@ impl Town {
             town.gateways.insert((*path).to_owned(), gateway);
         }
         for (i, (path, gateway)) in stations.iter().enumerate() {
-            let mut tunnels = Tunnels::new(&key(path), now.instant);
+            let mut tunnels = Tunnels::new(&key(path), 0, now.instant);
             let peer = tunnels.upsert_peer(public(gateway), false, now.instant).unwrap();
             tunnels.set_candidates(peer, vec![town.gateways[*gateway].at], now.instant);
             let at = SocketAddr::from(([198, 51, 100, i as u8 + 1], 40000));

@@ -4,7 +4,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::num::NonZeroU32;
 use std::time::Instant;
 
-use vpmesh::engine::Transmit;
+use vpmesh::engine::{CROWDING_MAX, Crowding, Steering, Transmit};
 use vpmesh::os::batch::Batch;
 use vpmesh::os::path_mtu::path_mtu;
 use vpmesh::os::udp::{BindError, ReceiveSlots, UdpOptions, UdpPort};
@@ -34,7 +34,7 @@ async fn receive(port: &mut UdpPort, bytes: usize) -> Vec<Came> {
     let mut all = Vec::new();
     while all.iter().map(|came: &Came| came.bytes.len()).sum::<usize>() < bytes {
         port.readable().await.unwrap();
-        port.receive(&mut slots, |datagrams| {
+        port.receive(0, &mut slots, |datagrams| {
             all.extend(datagrams.iter().map(|datagram| Came {
                 source: datagram.source,
                 local: datagram.local,
@@ -245,11 +245,11 @@ fn an_empty_socket_says_so() {
     block_on(async {
         let (mut here, mut there) = (port(), port());
         let mut slots = ReceiveSlots::default();
-        assert_eq!(there.receive(&mut slots, |_| panic!("nothing came")).unwrap(), Batch::Empty);
+        assert_eq!(there.receive(0, &mut slots, |_| panic!("nothing came")).unwrap(), Batch::Empty);
         here.send(&train(([127, 0, 0, 1], there.port().unwrap()).into(), b"x", 1), now());
         there.readable().await.unwrap();
-        assert_eq!(there.receive(&mut slots, |_| ()).unwrap(), Batch::Last);
-        assert_eq!(there.receive(&mut slots, |_| panic!("nothing came")).unwrap(), Batch::Empty);
+        assert_eq!(there.receive(0, &mut slots, |_| ()).unwrap(), Batch::Last);
+        assert_eq!(there.receive(0, &mut slots, |_| panic!("nothing came")).unwrap(), Batch::Empty);
     });
 }
 
@@ -260,5 +260,122 @@ fn a_port_that_is_taken_is_refused_with_the_mend() {
         let refusal = UdpPort::bind(&UdpOptions { port: first.port().unwrap(), ..OPTIONS }).unwrap_err();
         assert!(matches!(refusal, BindError::Taken { .. }));
         assert!(refusal.to_string().contains("write another `listen`"), "{refusal}");
+    });
+}
+
+/// A message of this kind and length, to this receiver index.
+fn message(kind: u8, index: u32, length: usize) -> Vec<u8> {
+    let mut message = vec![0x5a; length];
+    message[..4].copy_from_slice(&[kind, 0, 0, 0]);
+    if length >= 8 {
+        message[4..8].copy_from_slice(&index.to_le_bytes());
+    }
+    message
+}
+
+/// What each of the queues has.
+fn waiting(port: &mut UdpPort) -> Vec<Vec<Vec<u8>>> {
+    let mut slots = ReceiveSlots::default();
+    let mut read = |queue: usize| {
+        let mut all = Vec::new();
+        let each = |datagrams: &mut [vpmesh::engine::Datagram<'_>]| {
+            all.extend(datagrams.iter().map(|datagram| datagram.bytes.to_vec()));
+        };
+        port.receive(queue, &mut slots, each).unwrap();
+        all
+    };
+    (0..3).map(&mut read).collect()
+}
+
+const STEERING: Steering = Steering { mask: 0x00ff_ff00, bits: 0x0012_3400, crowding: Vec::new() };
+const INDEX: u32 = 0xab12_3477;
+
+#[test]
+fn each_kind_of_datagram_waits_in_a_queue_of_its_own_and_junk_in_none() {
+    block_on(async {
+        let mut port = port();
+        port.steer(&STEERING).unwrap();
+        for host in ["127.0.0.1", "::1"] {
+            let refused = port.refused();
+            let host: IpAddr = host.parse().unwrap();
+            let sender = std::net::UdpSocket::bind((host, 0)).unwrap();
+            let send = |bytes: &[u8]| sender.send_to(bytes, (host, port.port().unwrap())).unwrap();
+            let data = [message(4, INDEX, 32), message(4, INDEX ^ 0x5500_00ff, 1_424)];
+            let handshakes = [message(1, 0, 148), message(2, 7, 92), message(3, 7, 64)];
+            let mut junk =
+                vec![Vec::new(), vec![4], vec![4, 0, 0], message(4, INDEX, 16), message(4, INDEX, 47)];
+            junk.extend((8..24).map(|bit| message(4, INDEX ^ 1 << bit, 32)));
+            junk.extend([1, 2, 3].map(|kind| message(kind, 0, 149)));
+            junk.extend([0, 5, 255].map(|kind| message(kind, INDEX, 148)));
+            junk.push([4, 0, 1, 0].into_iter().chain(message(4, INDEX, 32).split_off(4)).collect());
+            for bytes in data.iter().chain(&junk).chain(&handshakes) {
+                send(bytes);
+            }
+            port.readable().await.unwrap();
+            assert_eq!(waiting(&mut port), [data.to_vec(), vec![], handshakes.to_vec()], "{host}");
+            assert_eq!(port.refused() - refused, u32::try_from(junk.len()).unwrap(), "{host}");
+            assert_eq!(port.overflows(), 0);
+        }
+    });
+}
+
+#[test]
+fn who_crowds_waits_apart_and_an_innocent_peer_only_from_elsewhere() {
+    block_on(async {
+        let mut port = port();
+        for host in ["127.0.0.1", "::1"] {
+            let host: IpAddr = host.parse().unwrap();
+            let sender = || std::net::UdpSocket::bind((host, 0)).unwrap();
+            let (home, elsewhere) = (sender(), sender());
+            let crowding = vec![
+                Crowding { index: (INDEX + 0x100_0000) >> 8, except_from: None },
+                Crowding { index: (INDEX + 0x200_0000) >> 8, except_from: Some(home.local_addr().unwrap()) },
+            ];
+            port.steer(&Steering { crowding, ..STEERING }).unwrap();
+            let [other, crowd, innocent] =
+                [0, 1, 2].map(|n| message(4, INDEX + n * 0x100_0000, 32 + n as usize * 16));
+            for from in [&home, &elsewhere] {
+                for bytes in [&other, &crowd, &innocent] {
+                    from.send_to(bytes, (host, port.port().unwrap())).unwrap();
+                }
+            }
+            port.readable().await.unwrap();
+            let with_others = vec![other.clone(), innocent.clone(), other];
+            assert_eq!(
+                waiting(&mut port),
+                [with_others, vec![crowd.clone(), crowd, innocent], vec![]],
+                "{host}"
+            );
+        }
+    });
+}
+
+#[test]
+fn the_longest_program_is_taken_and_a_port_that_is_shared_is_still_taken() {
+    block_on(async {
+        let mut port = port();
+        let home = Some(([0x20, 1, 0, 0, 0, 0, 0, 9], 51888).into());
+        let crowding = (0..CROWDING_MAX as u32).map(|index| Crowding { index, except_from: home }).collect();
+        port.steer(&Steering { crowding, ..STEERING }).unwrap();
+        let refusal = UdpPort::bind(&UdpOptions { port: port.port().unwrap(), ..OPTIONS }).unwrap_err();
+        assert!(matches!(refusal, BindError::Taken { .. }));
+    });
+}
+
+#[test]
+fn a_flood_of_one_kind_leaves_the_others_their_room() {
+    block_on(async {
+        let mut port = UdpPort::bind(&UdpOptions { receive_buffer: 65_536, ..OPTIONS }).unwrap();
+        port.steer(&STEERING).unwrap();
+        let sender = std::net::UdpSocket::bind("127.0.0.1:0").unwrap();
+        let destination = ("127.0.0.1", port.port().unwrap());
+        for _ in 0..20_000 {
+            sender.send_to(&message(1, 0, 148), destination).unwrap();
+            sender.send_to(&message(9, 0, 148), destination).unwrap();
+        }
+        sender.send_to(&message(4, INDEX, 32), destination).unwrap();
+        port.readable().await.unwrap();
+        assert_eq!(waiting(&mut port)[0], [message(4, INDEX, 32)]);
+        assert!(port.overflows() > 0 && port.refused() == 20_000);
     });
 }

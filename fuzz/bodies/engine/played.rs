@@ -53,6 +53,7 @@ impl Played {
             mtu: 1420,
             flows_max: 64,
             seed: [3; 32],
+            index_secret: 0x5a_5a5a,
         };
         let stations = (0..STATIONS).map(|index| Station::new(index, &model, start)).collect();
         let out = Outbox::with_capacity(256 * 1024, 256 * 1024);
@@ -188,7 +189,7 @@ impl Played {
 
 impl Station {
     fn new(index: usize, model: &Model, now: Instant) -> Self {
-        let mut tunnels = Tunnels::new(&key(index as u8 + 2), now);
+        let mut tunnels = Tunnels::new(&key(index as u8 + 2), 0, now);
         let gateway = tunnels.upsert_peer(key(1).public(), false, now).expect("there is room for one");
         tunnels.set_candidates(gateway, vec![SocketAddr::from(([192, 0, 2, 254], 51888))], now);
         let find =

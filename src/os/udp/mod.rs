@@ -3,29 +3,38 @@
 //! IPv4 comes through the dual-stack socket as v4-mapped addresses; they are translated at this door, so that nobody
 //! else sees one. Tunnels must be fragmentable where a path is narrow, so what quinn-udp sets against fragments is
 //! undone. Nothing here waits: a full socket buffer fills the backlog, and a full backlog is a counted drop.
+//!
+//! One socket is opened first. Once it is known what comes ([`UdpPort::steer`]), others share its port, one for each
+//! kind of datagram, so that none of them pushes another out of its buffer.
 
 mod backlog;
 mod gso;
+mod queue;
 mod receive;
 mod send;
+mod steer;
 
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV4, SocketAddrV6, UdpSocket};
 use std::num::NonZeroU32;
-use std::os::fd::{AsFd, BorrowedFd};
+use std::os::fd::AsFd;
 use std::time::Instant;
 
 use quinn_udp::{UdpSockRef, UdpSocketState};
 use socket2::{Domain, Protocol, Socket, Type};
 use tokio::io::Interest;
-use tokio::io::unix::AsyncFd;
 
-use super::{ready, sockopt};
+use super::sockopt;
+use crate::engine::Steering;
 use backlog::Backlog;
 use gso::RefusedPaths;
+use queue::Queue;
 
 pub use receive::ReceiveSlots;
 pub use send::Losses;
+
+/// Bytes of the handshakes' buffer: more than are worked on in a second.
+const HANDSHAKES_BUFFER: u32 = 512 * 1024;
 
 /// How the port is opened.
 #[derive(Debug, Clone, Copy)]
@@ -63,14 +72,16 @@ enum Family {
 /// The open port. Made inside a tokio runtime.
 #[derive(Debug)]
 pub struct UdpPort {
-    socket: AsyncFd<UdpSocket>,
+    options: UdpOptions,
     family: Family,
-    /// quinn-udp's view of the socket; made anew when a refusal made it give up on offloads for good.
-    state: UdpSocketState,
+    /// As `steer` numbers them; all but the first, from which is also sent, may be missing.
+    queues: Vec<Queue>,
+    /// The group's socket that nobody reads.
+    refused: Option<Socket>,
     renewed: Option<Instant>,
     /// Segments in one train at most, as found when the socket was opened; 1 without GSO.
     segments_max: usize,
-    refused: RefusedPaths,
+    no_trains: RefusedPaths,
     /// An address of this host that it has no more, and until when it is left out.
     stale_local: Option<(IpAddr, Instant)>,
     backlog: Backlog,
@@ -91,19 +102,65 @@ impl UdpPort {
             Err(error) => return Err(error),
         };
         let other = |error| BindError::Other { port: options.port, error };
-        let socket = UdpSocket::from(socket);
-        let state = view(&socket, family).map_err(other)?;
+        let sending = Interest::READABLE | Interest::WRITABLE;
+        let queue = Queue::new(socket, family, sending).map_err(other)?;
         Ok(Self {
-            segments_max: state.max_gso_segments(),
-            socket: ready::watch(socket, Interest::READABLE | Interest::WRITABLE).map_err(other)?,
+            options: *options,
             family,
-            state,
+            segments_max: queue.state.max_gso_segments(),
+            queues: vec![queue],
+            refused: None,
             renewed: None,
-            refused: RefusedPaths::default(),
+            no_trains: RefusedPaths::default(),
             stale_local: None,
             backlog: Backlog::default(),
             losses: Losses::default(),
         })
+    }
+
+    /// Has the kernel sort what comes, from now on like this. Where it can't, everything waits in one queue.
+    ///
+    /// # Errors
+    /// The kernel's.
+    pub fn steer(&mut self, steering: &Steering) -> io::Result<()> {
+        let sorted =
+            self.open_queues().and_then(|()| self.queues[0].choose_by(&mut steer::program(steering)));
+        if sorted.is_err() {
+            // A program that is out of date would turn peers away. The group is the first socket alone again.
+            self.queues.truncate(1);
+            self.refused = None;
+        }
+        sorted
+    }
+
+    /// Opens the sockets that share the port, unless they are open.
+    fn open_queues(&mut self) -> io::Result<()> {
+        if self.refused.is_some() {
+            return Ok(());
+        }
+        // The first one was bound alone, so that a port that another program has was seen to be taken.
+        let options = UdpOptions { port: self.port()?, ..self.options };
+        self.queues[0].share()?;
+        let domain = if self.family == Family::Dual { Domain::IPV6 } else { Domain::IPV4 };
+        let sharing = || {
+            let socket = new_socket(domain)?;
+            socket.set_reuse_port(true)?;
+            Ok::<_, io::Error>(socket)
+        };
+        let bound = |socket: Socket, options: &UdpOptions| {
+            set_buffers(&socket, options)?;
+            socket.bind(&any(domain, options.port).into())?;
+            Ok::<_, io::Error>(socket)
+        };
+        for receive_buffer in [options.receive_buffer, HANDSHAKES_BUFFER] {
+            let socket = bound(sharing()?, &UdpOptions { receive_buffer, ..options })?;
+            self.queues.push(Queue::new(socket, self.family, Interest::READABLE)?);
+        }
+        let refused = sharing()?;
+        // Classic BPF once more: a program of one instruction that keeps nothing.
+        sockopt::keep_nothing(refused.as_fd())?;
+        self.refused = Some(bound(refused, &UdpOptions { receive_buffer: 0, ..options })?);
+        Ok(())
     }
 
     /// The port that was opened (asked for or, with port 0, chosen by the kernel).
@@ -111,19 +168,26 @@ impl UdpPort {
     /// # Errors
     /// The kernel's.
     pub fn port(&self) -> io::Result<u16> {
-        Ok(self.socket.get_ref().local_addr()?.port())
+        self.queues[0].port()
     }
 
-    /// Datagrams that the kernel turned away because nobody read the socket's buffer fast enough, since it was
-    /// opened. Wraps around.
+    /// The queues that [`UdpPort::receive`] reads, by number.
+    #[must_use]
+    pub fn queues(&self) -> std::ops::Range<usize> {
+        0..self.queues.len()
+    }
+
+    /// Datagrams that the kernel turned away because nobody read a socket's buffer fast enough, since it was opened.
+    /// Wraps around.
     #[must_use]
     pub fn overflows(&self) -> u32 {
-        // sock_diag(7): SK_MEMINFO_DROPS is the ninth word of SO_MEMINFO.
-        sockopt::get::<9>(self.fd(), libc::SOL_SOCKET, libc::SO_MEMINFO).map_or(0, |words| words[8])
+        self.queues.iter().map(Queue::drops).fold(0, u32::wrapping_add)
     }
 
-    fn fd(&self) -> BorrowedFd<'_> {
-        self.socket.get_ref().as_fd()
+    /// Datagrams that the kernel turned away because they can be no message for this gateway. Wraps around.
+    #[must_use]
+    pub fn refused(&self) -> u32 {
+        self.refused.as_ref().map_or(0, |socket| queue::drops(socket.as_fd()))
     }
 }
 
@@ -132,21 +196,31 @@ fn has_no_ipv6(error: &io::Error) -> bool {
     matches!(error.raw_os_error(), Some(libc::EAFNOSUPPORT | libc::EADDRNOTAVAIL | libc::EPROTONOSUPPORT))
 }
 
-fn open(domain: Domain, options: &UdpOptions) -> Result<Socket, BindError> {
-    let port = options.port;
-    let other = |error| BindError::Other { port, error };
-    let socket = Socket::new(domain, Type::DGRAM, Some(Protocol::UDP)).map_err(other)?;
-    let any: SocketAddr = if domain == Domain::IPV6 {
-        socket.set_only_v6(false).map_err(other)?;
+fn new_socket(domain: Domain) -> io::Result<Socket> {
+    let socket = Socket::new(domain, Type::DGRAM, Some(Protocol::UDP))?;
+    if domain == Domain::IPV6 {
+        socket.set_only_v6(false)?;
+    }
+    Ok(socket)
+}
+
+fn any(domain: Domain, port: u16) -> SocketAddr {
+    if domain == Domain::IPV6 {
         (Ipv6Addr::UNSPECIFIED, port).into()
     } else {
         (Ipv4Addr::UNSPECIFIED, port).into()
-    };
+    }
+}
+
+fn open(domain: Domain, options: &UdpOptions) -> Result<Socket, BindError> {
+    let port = options.port;
+    let other = |error| BindError::Other { port, error };
+    let socket = new_socket(domain).map_err(other)?;
     if let Some(mark) = options.fwmark {
         socket.set_mark(mark.get()).map_err(|_| BindError::Mark)?;
     }
     set_buffers(&socket, options).map_err(other)?;
-    socket.bind(&any.into()).map_err(|error| match error.kind() {
+    socket.bind(&any(domain, port).into()).map_err(|error| match error.kind() {
         io::ErrorKind::AddrInUse => BindError::Taken { port },
         io::ErrorKind::PermissionDenied => BindError::Port { port },
         _ => other(error),

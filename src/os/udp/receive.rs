@@ -1,8 +1,10 @@
 //! Reading the socket, a batch at a time.
 
 use std::array;
+use std::future::poll_fn;
 use std::io::{self, IoSliceMut};
 use std::net::{Ipv4Addr, SocketAddr};
+use std::task::Poll;
 
 use quinn_udp::{BATCH_SIZE, RecvMeta, UdpSockRef};
 use tokio::io::Interest;
@@ -14,6 +16,11 @@ use crate::os::batch::Batch;
 
 /// Bytes of one slot: a train of GRO's has up to 64 KiB, and what doesn't fit is lost.
 const SLOT: usize = 64 * 1024;
+
+/// Trains read at once: more would make whoever is behind them wait, and take memory that stays.
+pub(super) const TRAINS: usize = 4;
+/// What is longer than this, in bytes, is read as trains are.
+const LONG: usize = 8 * 1024;
 
 /// Memory that datagrams are read into, used again for every batch. Pages that no train touched are never resident.
 pub struct ReceiveSlots {
@@ -27,51 +34,72 @@ impl std::fmt::Debug for ReceiveSlots {
     }
 }
 
+impl ReceiveSlots {
+    /// The most bytes of one batch.
+    pub const BYTES: usize = SLOT * BATCH_SIZE;
+}
+
 impl Default for ReceiveSlots {
     fn default() -> Self {
-        Self { memory: vec![0; SLOT * BATCH_SIZE], metas: [RecvMeta::default(); BATCH_SIZE] }
+        Self { memory: vec![0; Self::BYTES], metas: [RecvMeta::default(); BATCH_SIZE] }
     }
 }
 
 impl UdpPort {
-    /// Waits until the socket may have something to read.
+    /// Waits until a queue may have something to read.
     ///
     /// # Errors
     /// The runtime's, when it shuts down.
     pub async fn readable(&self) -> io::Result<()> {
-        // Readiness is cleared by `receive`, once it has seen the socket empty.
-        self.socket.readable().await?.retain_ready();
-        Ok(())
+        poll_fn(|context| {
+            for queue in &self.queues {
+                // Readiness is cleared by `receive`, once it has seen the socket empty.
+                if let Poll::Ready(ready) = queue.socket.poll_read_ready(context) {
+                    return Poll::Ready(ready.map(|mut guard| guard.retain_ready()));
+                }
+            }
+            Poll::Pending
+        })
+        .await
     }
 
-    /// Reads a batch without waiting and hands it to `handle`, unless nothing waits.
+    /// Reads a batch from a queue without waiting and hands it to `handle`, unless nothing waits.
     ///
     /// # Errors
     /// The kernel's for this read. The next one may well succeed.
     pub fn receive(
         &mut self,
+        queue: usize,
         slots: &mut ReceiveSlots,
         handle: impl FnOnce(&mut [Datagram<'_>]),
     ) -> io::Result<Batch> {
+        let Some(queue) = self.queues.get_mut(queue) else { return Ok(Batch::Empty) };
         let mut memory = slots.memory.chunks_exact_mut(SLOT);
         let mut buffers: [IoSliceMut<'_>; BATCH_SIZE] =
             array::from_fn(|_| IoSliceMut::new(memory.next().unwrap_or_default()));
+        let asked = queue.batch;
         let mut count = 0;
-        let outcome = self.socket.try_io(Interest::READABLE, |socket| {
-            count = self.state.recv(UdpSockRef::from(socket), &mut buffers, &mut slots.metas)?;
+        let outcome = queue.socket.try_io(Interest::READABLE, |socket| {
+            let socket = UdpSockRef::from(socket);
+            count = queue.state.recv(socket, &mut buffers[..asked], &mut slots.metas[..asked])?;
             // A batch that is not full emptied the socket. Saying so spares the read that would find it empty.
-            if count < BATCH_SIZE { Err(io::ErrorKind::WouldBlock.into()) } else { Ok(()) }
+            if count < asked { Err(io::ErrorKind::WouldBlock.into()) } else { Ok(()) }
         });
         match outcome {
             Err(error) if error.kind() != io::ErrorKind::WouldBlock => return Err(error),
             _ if count == 0 => return Ok(Batch::Empty),
             _ => {}
         }
+        if slots.metas[..count].iter().any(|meta| meta.len > LONG) {
+            queue.batch = TRAINS;
+        } else if count == asked {
+            queue.batch = BATCH_SIZE;
+        }
         let mut slots = slots.memory.chunks_exact_mut(SLOT).zip(&slots.metas);
         let mut datagrams: [Datagram<'_>; BATCH_SIZE] =
             array::from_fn(|_| slots.next().map_or_else(none, datagram));
         handle(&mut datagrams[..count]);
-        Ok(if count < BATCH_SIZE { Batch::Last } else { Batch::More })
+        Ok(if count < asked { Batch::Last } else { Batch::More })
     }
 }
 

@@ -71,7 +71,7 @@ impl UdpPort {
     /// # Errors
     /// The runtime's, when it shuts down.
     pub async fn writable(&self) -> io::Result<()> {
-        self.socket.writable().await?.retain_ready();
+        self.queues[0].socket.writable().await?.retain_ready();
         Ok(())
     }
 
@@ -104,7 +104,7 @@ impl UdpPort {
             return Progress::Done;
         };
         let mut step = segment;
-        if segment < length && !self.refused.contains(transmit.destination, now) {
+        if segment < length && !self.no_trains.contains(transmit.destination, now) {
             step = segment * self.segments_max.min(TRAIN_MAX / segment).max(1);
         }
         let mut sent = 0;
@@ -115,7 +115,7 @@ impl UdpPort {
                 Answer::Sent => {}
                 Answer::Blocked => return Progress::Blocked { sent },
                 Answer::NoTrain => {
-                    self.refused.insert(transmit.destination, now);
+                    self.no_trains.insert(transmit.destination, now);
                     step = segment;
                     continue;
                 }
@@ -144,7 +144,7 @@ impl UdpPort {
         match error.kind() {
             io::ErrorKind::WouldBlock => {
                 // Clears the readiness, so that `writable` waits for the next room.
-                let _ = self.socket.try_io(Interest::WRITABLE, |_| io::Result::<()>::Err(error));
+                let _ = self.queues[0].socket.try_io(Interest::WRITABLE, |_| io::Result::<()>::Err(error));
                 Answer::Blocked
             }
             _ if write.is_train() && is_about_the_train(&error) => Answer::NoTrain,
@@ -156,6 +156,7 @@ impl UdpPort {
     }
 
     fn write_from(&self, write: &Write<'_>, local: Option<IpAddr>) -> io::Result<()> {
+        let queue = &self.queues[0];
         let transmit = quinn_udp::Transmit {
             destination: write.destination,
             ecn: EcnCodepoint::from_bits(write.ecn),
@@ -163,19 +164,20 @@ impl UdpPort {
             segment_size: write.is_train().then_some(write.segment),
             src_ip: local,
         };
-        self.state.try_send(UdpSockRef::from(self.socket.get_ref()), &transmit)
+        queue.state.try_send(UdpSockRef::from(queue.socket.get_ref()), &transmit)
     }
 
     /// quinn-udp takes one refusal for the host's last word: it gives up on GSO, and on ECN in IPv4. A refusal is
     /// about one path, so its state is made anew.
     fn renew(&mut self, now: Instant) {
-        let gave_up = self.state.max_gso_segments() < self.segments_max;
+        let queue = &mut self.queues[0];
+        let gave_up = queue.state.max_gso_segments() < self.segments_max;
         if !gave_up || self.renewed.is_some_and(|last| now < last + RENEW) {
             return;
         }
         self.renewed = Some(now);
-        if let Ok(state) = view(self.socket.get_ref(), self.family) {
-            self.state = state;
+        if let Ok(state) = view(queue.socket.get_ref(), self.family) {
+            queue.state = state;
         }
     }
 }

@@ -98,6 +98,7 @@ impl World {
     /// Floods and holds what must be so. `at_least` of the datagrams have to be counted as turned away.
     fn withstands(&self, what: &str, sources: &[IpAddr], target: SocketAddr, datagrams: Vec<Vec<u8>>) {
         let (memory, lines, drops) = (self.gateway.usage().resident, self.log_lines(), self.drops());
+        let overflows = self.overflows();
         let to = self.server.node.v4.into();
         let pinger = Pinger::start(&self.lab, &self.laptop.namespace, to, Duration::from_secs(1));
         let flood = self.attacker.flood(sources, target, datagrams);
@@ -112,6 +113,10 @@ impl World {
             beats.longest_gap
         );
         let dropped = self.drops() - drops;
+        eprintln!(
+            "{what}: {sent} sent, {dropped} refused, {} overflowed; {beats:?}",
+            self.overflows() - overflows
+        );
         assert!(sent > 10_000, "{what}: only {sent} datagrams went out");
         assert!(dropped > 100, "{what}: {dropped} of {sent} are counted: {}", self.gateway.status()["drops"]);
         let grown = self.gateway.usage().resident.saturating_sub(memory);
@@ -126,7 +131,12 @@ impl World {
 
     fn drops(&self) -> u64 {
         let status = self.gateway.status();
-        REASONS.iter().map(|reason| status["drops"][reason].as_u64().unwrap_or(0)).sum()
+        let read = REASONS.iter().map(|reason| status["drops"][reason].as_u64().unwrap_or(0)).sum::<u64>();
+        read + status["socket_refused"].as_u64().expect("status counts what the kernel refused")
+    }
+
+    fn overflows(&self) -> u64 {
+        self.gateway.status()["socket_overflows"].as_u64().expect("status counts overflows")
     }
 
     fn own(&self) -> Vec<IpAddr> {
