@@ -154,7 +154,7 @@ impl EventLoop {
         let mut more = false;
         for queue in self.udp.queues() {
             let (engine, outbox) = (&mut self.engine, &mut self.outbox);
-            let read = self.udp.receive(queue, &mut self.slots, |datagrams| {
+            let read = self.udp.receive(queue, &mut self.slots, now.instant, |datagrams| {
                 engine.handle_udp(datagrams, now, outbox);
             });
             match read {

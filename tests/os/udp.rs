@@ -34,7 +34,7 @@ async fn receive(port: &mut UdpPort, bytes: usize) -> Vec<Came> {
     let mut all = Vec::new();
     while all.iter().map(|came: &Came| came.bytes.len()).sum::<usize>() < bytes {
         port.readable().await.unwrap();
-        port.receive(0, &mut slots, |datagrams| {
+        port.receive(0, &mut slots, now(), |datagrams| {
             all.extend(datagrams.iter().map(|datagram| Came {
                 source: datagram.source,
                 local: datagram.local,
@@ -245,11 +245,11 @@ fn an_empty_socket_says_so() {
     block_on(async {
         let (mut here, mut there) = (port(), port());
         let mut slots = ReceiveSlots::default();
-        assert_eq!(there.receive(0, &mut slots, |_| panic!("nothing came")).unwrap(), Batch::Empty);
+        assert_eq!(there.receive(0, &mut slots, now(), |_| panic!("nothing came")).unwrap(), Batch::Empty);
         here.send(&train(([127, 0, 0, 1], there.port().unwrap()).into(), b"x", 1), now());
         there.readable().await.unwrap();
-        assert_eq!(there.receive(0, &mut slots, |_| ()).unwrap(), Batch::Last);
-        assert_eq!(there.receive(0, &mut slots, |_| panic!("nothing came")).unwrap(), Batch::Empty);
+        assert_eq!(there.receive(0, &mut slots, now(), |_| ()).unwrap(), Batch::Last);
+        assert_eq!(there.receive(0, &mut slots, now(), |_| panic!("nothing came")).unwrap(), Batch::Empty);
     });
 }
 
@@ -281,7 +281,7 @@ fn waiting(port: &mut UdpPort) -> Vec<Vec<Vec<u8>>> {
         let each = |datagrams: &mut [vpmesh::engine::Datagram<'_>]| {
             all.extend(datagrams.iter().map(|datagram| datagram.bytes.to_vec()));
         };
-        port.receive(queue, &mut slots, each).unwrap();
+        port.receive(queue, &mut slots, now(), each).unwrap();
         all
     };
     (0..3).map(&mut read).collect()
@@ -377,5 +377,36 @@ fn a_flood_of_one_kind_leaves_the_others_their_room() {
         port.readable().await.unwrap();
         assert_eq!(waiting(&mut port)[0], [message(4, INDEX, 32)]);
         assert!(port.overflows() > 0 && port.refused() == 20_000);
+    });
+}
+
+#[test]
+fn a_queue_that_stands_is_marked_one_datagram_at_a_time_and_a_burst_is_not() {
+    block_on(async {
+        let mut here = port();
+        let to = |there: &UdpPort| ([127, 0, 0, 1], there.port().unwrap()).into();
+        // Trains, and how long reading a batch of them takes.
+        for (segments, pause, standing) in [(1, 0, false), (1, 20, true), (10, 20, true)] {
+            let mut there = port();
+            let bytes = numbered(segments, 100);
+            for _ in 0..400 {
+                here.send(&train(to(&there), &bytes, 100), now());
+            }
+            let (mut slots, mut at, mut marked, mut read) =
+                (ReceiveSlots::default(), now(), Vec::new(), Vec::new());
+            there.readable().await.unwrap();
+            while read.len() < 400 * bytes.len() {
+                there
+                    .receive(0, &mut slots, at, |datagrams| {
+                        marked.extend(datagrams.iter().filter(|d| d.ecn == 3).map(|d| d.bytes.len()));
+                        read.extend(datagrams.iter().flat_map(|d| d.bytes.to_vec()));
+                    })
+                    .unwrap();
+                at += std::time::Duration::from_millis(pause);
+            }
+            assert_eq!(read, bytes.repeat(400));
+            assert_eq!(!marked.is_empty(), standing, "{segments}");
+            assert!(marked.len() < 40 && marked.iter().all(|&length| length == 100), "{marked:?}");
+        }
     });
 }

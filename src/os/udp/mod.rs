@@ -8,6 +8,7 @@
 //! kind of datagram, so that none of them pushes another out of its buffer.
 
 mod backlog;
+mod codel;
 mod gso;
 mod queue;
 mod receive;

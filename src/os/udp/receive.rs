@@ -3,8 +3,10 @@
 use std::array;
 use std::future::poll_fn;
 use std::io::{self, IoSliceMut};
+use std::mem;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::task::Poll;
+use std::time::Instant;
 
 use quinn_udp::{BATCH_SIZE, RecvMeta, UdpSockRef};
 use tokio::io::Interest;
@@ -21,6 +23,9 @@ const SLOT: usize = 64 * 1024;
 pub(super) const TRAINS: usize = 4;
 /// What is longer than this, in bytes, is read as trains are.
 const LONG: usize = 8 * 1024;
+
+/// "Congestion experienced" (RFC 3168, section 5). The tunnel carries it to the packet inside.
+const CONGESTED: u8 = 3;
 
 /// Memory that datagrams are read into, used again for every batch. Pages that no train touched are never resident.
 pub struct ReceiveSlots {
@@ -71,6 +76,7 @@ impl UdpPort {
         &mut self,
         queue: usize,
         slots: &mut ReceiveSlots,
+        now: Instant,
         handle: impl FnOnce(&mut [Datagram<'_>]),
     ) -> io::Result<Batch> {
         let Some(queue) = self.queues.get_mut(queue) else { return Ok(Batch::Empty) };
@@ -90,16 +96,27 @@ impl UdpPort {
             _ if count == 0 => return Ok(Batch::Empty),
             _ => {}
         }
-        if slots.metas[..count].iter().any(|meta| meta.len > LONG) {
-            queue.batch = TRAINS;
-        } else if count == asked {
-            queue.batch = BATCH_SIZE;
+        let metas = &slots.metas[..count];
+        let more = count == asked;
+        let (longest, bytes) =
+            metas.iter().fold((0, 0), |(longest, bytes), meta| (meta.len.max(longest), bytes + meta.len));
+        queue.batch = if more && longest <= LONG { BATCH_SIZE.min(2 * asked) } else { TRAINS };
+        let marks = queue.marks(count, bytes, more, now);
+        let mut filled = slots.memory.chunks_exact_mut(SLOT).zip(metas);
+        let mut datagrams: [Datagram<'_>; BATCH_SIZE + 1] =
+            array::from_fn(|_| filled.next().map_or_else(none, datagram));
+        let mut read = count;
+        if marks {
+            // The last one: what is behind the marked datagram of a train stays in its place.
+            let (marked, rest) = mark(mem::replace(&mut datagrams[count - 1], none()));
+            datagrams[count - 1] = marked;
+            if !rest.bytes.is_empty() {
+                datagrams[count] = rest;
+                read += 1;
+            }
         }
-        let mut slots = slots.memory.chunks_exact_mut(SLOT).zip(&slots.metas);
-        let mut datagrams: [Datagram<'_>; BATCH_SIZE] =
-            array::from_fn(|_| slots.next().map_or_else(none, datagram));
-        handle(&mut datagrams[..count]);
-        Ok(if count < asked { Batch::Last } else { Batch::More })
+        handle(&mut datagrams[..read]);
+        Ok(if more { Batch::More } else { Batch::Last })
     }
 }
 
@@ -112,6 +129,12 @@ fn datagram<'m>((slot, meta): (&'m mut [u8], &RecvMeta)) -> Datagram<'m> {
         bytes: &mut slot[..length],
         stride: meta.stride.clamp(1, SLOT),
     }
+}
+
+/// Marks the first datagram of a train as a router with a long queue does; the others stay as they are.
+fn mark(train: Datagram<'_>) -> (Datagram<'_>, Datagram<'_>) {
+    let (first, rest) = train.bytes.split_at_mut(train.stride.min(train.bytes.len()));
+    (Datagram { ecn: CONGESTED, bytes: first, ..train }, Datagram { bytes: rest, ..train })
 }
 
 /// What fills the array behind the last datagram. Never seen.

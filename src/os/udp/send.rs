@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use quinn_udp::{EcnCodepoint, UdpSockRef};
 use tokio::io::Interest;
 
+use super::backlog::count;
 use super::{UdpPort, to_socket, view};
 use crate::engine::Transmit;
 
@@ -55,9 +56,7 @@ impl UdpPort {
             }
         }
         let rest = Transmit { bytes: &transmit.bytes[sent..], ..*transmit };
-        if !self.backlog.push(&rest) {
-            self.losses.full += datagrams(rest.bytes.len(), rest.segment);
-        }
+        self.losses.full += self.backlog.push(&rest);
     }
 
     /// Whether datagrams wait for room in the socket's buffer.
@@ -100,7 +99,7 @@ impl UdpPort {
         let length = transmit.bytes.len();
         let segment = transmit.segment.clamp(1, length.max(1));
         let Some(destination) = to_socket(transmit.destination, self.family) else {
-            self.losses.refused += datagrams(length, segment);
+            self.losses.refused += count(length, segment);
             return Progress::Done;
         };
         let mut step = segment;
@@ -119,7 +118,7 @@ impl UdpPort {
                     step = segment;
                     continue;
                 }
-                Answer::Refused => self.losses.refused += datagrams(bytes.len(), segment),
+                Answer::Refused => self.losses.refused += count(bytes.len(), segment),
             }
             sent += bytes.len();
         }
@@ -195,11 +194,6 @@ impl Write<'_> {
     fn is_train(&self) -> bool {
         self.bytes.len() > self.segment
     }
-}
-
-/// How many datagrams so many bytes are.
-fn datagrams(length: usize, segment: usize) -> u64 {
-    length.div_ceil(segment.max(1)).max(1) as u64
 }
 
 /// What Linux says when GSO is not for this path (udp_send_skb): a segment is larger than the MTU, the device computes
