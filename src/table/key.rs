@@ -8,9 +8,8 @@ use crate::packet::{Ports, Tuple, protocol};
 /// Both ends of a conversation, in an order that does not depend on who sent the packet. 40 bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Key {
-    /// As IPv6; an IPv4 address is v4-mapped, which no IPv6 packet's is (they are refused where packets are parsed).
-    low: [u8; 16],
-    high: [u8; 16],
+    low: Address,
+    high: Address,
     low_port: u16,
     high_port: u16,
     protocol: u8,
@@ -32,21 +31,25 @@ enum Kind {
     Unknown,
 }
 
-fn octets(address: IpAddr) -> [u8; 16] {
+/// An IPv6 address as two numbers, which are compared and hashed as they are; an IPv4 address is v4-mapped, which no
+/// IPv6 packet's is (they are refused where packets are parsed).
+type Address = [u64; 2];
+
+fn number(address: IpAddr) -> Address {
     match address {
-        IpAddr::V4(v4) => v4.to_ipv6_mapped().octets(),
-        IpAddr::V6(v6) => v6.octets(),
+        IpAddr::V4(v4) => [0, 0xffff_0000_0000 | u64::from(v4.to_bits())],
+        IpAddr::V6(v6) => [(v6.to_bits() >> 64) as u64, v6.to_bits() as u64],
     }
 }
 
-fn address(octets: [u8; 16]) -> IpAddr {
-    IpAddr::V6(Ipv6Addr::from(octets)).to_canonical()
+fn address([high, low]: Address) -> IpAddr {
+    IpAddr::V6(Ipv6Addr::from_bits(u128::from(high) << 64 | u128::from(low))).to_canonical()
 }
 
 impl Key {
     /// The key of a packet's conversation, and whether its sender is the first end of it.
     pub(super) fn new(tuple: &Tuple) -> (Self, Side) {
-        let (src, dst) = (octets(tuple.src), octets(tuple.dst));
+        let (src, dst) = (number(tuple.src), number(tuple.dst));
         let (kind, src_port, dst_port, side) = match tuple.ports {
             Ports::Known { src: s, dst: d } => (Kind::Both, s, d, Side::low_if((src, s) <= (dst, d))),
             Ports::None => (Kind::Both, 0, 0, Side::low_if(src <= dst)),
@@ -82,17 +85,12 @@ impl Key {
 
     /// A hash that nobody can aim at who does not know the seed: multiply and fold, keyed at every step.
     pub(super) fn hash(&self, seed: &[u64; 4]) -> u64 {
-        let word = |bytes: &[u8]| {
-            let mut word = [0; 8];
-            word.copy_from_slice(&bytes[..8]);
-            u64::from_le_bytes(word)
-        };
         let ports = u64::from(self.low_port)
             | u64::from(self.high_port) << 16
             | u64::from(self.protocol) << 32
             | (self.kind as u64) << 40;
-        let a = fold(word(&self.low) ^ seed[0], word(&self.low[8..]) ^ seed[1]);
-        let b = fold(word(&self.high) ^ seed[1], word(&self.high[8..]) ^ seed[2]);
+        let a = fold(self.low[0] ^ seed[0], self.low[1] ^ seed[1]);
+        let b = fold(self.high[0] ^ seed[1], self.high[1] ^ seed[2]);
         fold(a ^ seed[3], fold(b ^ seed[2], ports ^ seed[0]) ^ seed[1])
     }
 }

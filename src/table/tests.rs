@@ -322,7 +322,7 @@ fn flows_judged_again_are_cut_or_carried_by_others() {
 
 #[test]
 fn entries_are_small() {
-    assert!(size_of::<super::flow::Entry>() <= 136, "{}", size_of::<super::flow::Entry>());
+    assert!(size_of::<super::flow::Entry>() <= 144, "{}", size_of::<super::flow::Entry>());
 }
 
 proptest! {

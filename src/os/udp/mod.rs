@@ -251,6 +251,8 @@ fn view(socket: &UdpSocket, family: Family) -> io::Result<UdpSocketState> {
     if family == Family::Dual {
         sockopt::set(fd, libc::IPPROTO_IPV6, libc::IPV6_MTU_DISCOVER, libc::IPV6_PMTUDISC_DONT)?;
         sockopt::set(fd, libc::IPPROTO_IPV6, libc::IPV6_DONTFRAG, 0)?;
+        // The address that a datagram was sent to comes with IPv6's option in both families: once is enough.
+        sockopt::set(fd, libc::IPPROTO_IP, libc::IP_PKTINFO, 0)?;
     }
     // Time stamps would crowd ECN out of quinn-udp's control buffer on 64-bit machines. Some kernels have none.
     let _ = sockopt::set(fd, libc::SOL_SOCKET, libc::SO_TIMESTAMPNS, 0);
