@@ -1,7 +1,8 @@
 """`make bench`: vpmesh and its peers as the relaying node, one after another, on this machine, in one run.
 
 Rounds are interleaved (A B C D, A B C D, …) so that a machine that drifts drifts for all. Figures go to a Markdown
-table and, raw, to a JSON file. Needs root, and the packages of `.ci/packages`. Nothing here judges by wall time.
+table and, raw, to a JSON file. Needs root, and the packages of `.ci/packages` and `.ci/packages.bench`. Nothing here
+judges by wall time.
 """
 
 import argparse
@@ -76,7 +77,7 @@ def run_rounds(candidates, options):
     entries = []
     for number in range(1, options.rounds + 1):
         for part in options.parts.split(","):
-            for candidate in candidates:
+            for candidate in (candidate for candidate in candidates if part in candidate.parts):
                 entry = {"round": number, "part": part, "candidate": candidate.name}
                 started = time.monotonic()
                 try:

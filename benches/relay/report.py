@@ -5,7 +5,7 @@ import statistics
 from collections import defaultdict
 
 TITLES = {
-    "stations": "Station A → relaying node → station B, stock stations",
+    "stations": "Station A → relaying node → station B",
     "load": "The relaying node alone, fed by the sealed-packet generator",
     "idle": "Configured and idle",
 }

@@ -1,7 +1,9 @@
-"""Two stock stations through the relaying node.
+"""Two stations through the relaying node.
 
-    station a ──── r ──── station b      veth, MTU 1500; the stations are Debian's wireguard-go
+    station a ──── r ──── station b      veth, MTU 1500; nothing but r's program leads from one wire to the other
     10.88.0.1             10.89.0.1      inside the tunnels
+
+The stations are Debian's wireguard-go where r speaks WireGuard, and else the same program as r.
 
 Everything that is measured goes from a to b. CPU is the relaying process's own, user and system, over the whole of
 a transfer; `GB` is 10^9 bytes of TCP payload that arrived.
@@ -12,13 +14,12 @@ import re
 import statistics
 import time
 
-from candidates import LISTEN
 from cost import cpu_seconds, memory_mb
 from lab import Failure, Lab, last_words, wait_for
-from wireguard import Peer, join
+from wireguard import STATION_PORT, Peer
 
 A = Peer("a", "10.88.0.1")
-B = Peer("b", "10.89.0.1", "198.51.100.2:51820")
+B = Peer("b", "10.89.0.1", f"198.51.100.2:{STATION_PORT}")
 
 
 def measure(candidate, seconds):
@@ -26,8 +27,8 @@ def measure(candidate, seconds):
         lab.wire("a", "192.0.2.2/24", "r", "192.0.2.1/24")
         lab.wire("r", "198.51.100.1/24", "b", "198.51.100.2/24")
         relay = candidate.start(lab, [A, B])
-        join(lab, "a", A, candidate.relay_public(), f"192.0.2.1:{LISTEN}", 51820)
-        join(lab, "b", B, candidate.relay_public(), f"198.51.100.1:{LISTEN}", 51820)
+        candidate.join(lab, A, "192.0.2.1")
+        candidate.join(lab, B, "198.51.100.1")
         wait_for(f"{candidate.name}: ping from a to b", lambda: ping(lab, 1)["times"], relay)
         return measure_relay(lab, relay, seconds)
 

@@ -13,15 +13,16 @@ other ports and prefixes, as rules mostly are. Any further peers are stations of
 import os
 import subprocess
 
-from candidates import LISTEN
 from lab import run, wait_for
-from wireguard import MTU, key
+from wireguard import LISTEN, MTU, StockStations, key
 
 PASSING = '{ allow = ["tcp/5201", "udp/5201", "icmp"] }'
 BORDERS = 8
 
 
-class Vpmesh:
+class Vpmesh(StockStations):
+    parts = ("stations", "load", "tun", "policy", "judge", "idle")
+
     def __init__(self, name, program, rules):
         self.name = name
         self.program = program
@@ -35,9 +36,6 @@ class Vpmesh:
 
     def version(self):
         return subprocess.run([self.program, "--version"], capture_output=True, text=True).stdout.split()[-1]
-
-    def relay_public(self):
-        return key("relay").public
 
     def start(self, lab, peers):
         rosters = lab.path / "rosters"
