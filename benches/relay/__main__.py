@@ -21,12 +21,14 @@ import load
 import machine
 import report
 import stations
+import tun
 from candidates import PEERS
 from vpmesh import Vpmesh
 
 PARTS = {
     "stations": lambda candidate, options: stations.measure(candidate, options.seconds),
     "load": lambda candidate, options: load.measure(candidate, options.seconds, options.generator, options.crowd),
+    "tun": lambda candidate, options: tun.measure(candidate, options.seconds),
     "idle": lambda candidate, options: idle.measure(candidate, options.seconds),
 }
 

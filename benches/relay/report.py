@@ -7,6 +7,7 @@ from collections import defaultdict
 TITLES = {
     "stations": "Station A → relaying node → station B",
     "load": "The relaying node alone, fed by the sealed-packet generator",
+    "tun": "Station A ↔ relaying node's TUN device ↔ a host of its LAN",
     "idle": "Configured and idle",
 }
 
@@ -50,6 +51,10 @@ METRICS = {
     "probe_load_median_us": ("– while another sends at full rate, median µs", 0),
     "probe_load_p95_us": ("– p95 µs", 0),
     "probe_load_lost_percent": ("– lost, %", 2),
+    "to_lan_gbit": ("TCP from station to LAN, Gbit/s", 2),
+    "to_lan_cpu_s_per_gb": ("– CPU s/GB", 2),
+    "from_lan_gbit": ("TCP from LAN to station, Gbit/s", 2),
+    "from_lan_cpu_s_per_gb": ("– CPU s/GB", 2),
     "idle_memory_mb": ("1,000 peers configured: resident memory, MB", 1),
     "idle_cpu_percent": ("– CPU, % of a core", 2),
     "idle_start_s": ("– start and configuration, s", 2),

@@ -37,25 +37,26 @@ def measure_relay(lab, relay, seconds):
     found = {"memory_idle_mb": memory_mb(relay.pid, "VmRSS")}
     found |= round_trips("rtt_idle", ping(lab, min(200, int(seconds * 50))))
     for streams in (1, 4):
-        found |= tcp(lab, relay.pid, streams, seconds)
+        figures = tcp(lab, relay.pid, seconds, "b", B.address, "-P", str(streams))
+        found |= {f"tcp{streams}_{name}": figure for name, figure in figures.items()}
     found |= udp(lab, relay.pid, seconds)
     found |= loaded_ping(lab, seconds)
     found["memory_peak_mb"] = memory_mb(relay.pid, "VmHWM")
     return found
 
 
-def tcp(lab, pid, streams, seconds):
+def tcp(lab, pid, seconds, to, address, *options):
     before = cpu_seconds(pid)
-    client, _ = iperf(lab, seconds, "-P", str(streams))
+    client, _ = iperf(lab, seconds, to, address, *options)
     cpu = cpu_seconds(pid) - before
     got = client["end"]["sum_received"]
-    return {f"tcp{streams}_gbit": got["bits_per_second"] / 1e9, f"tcp{streams}_cpu_s_per_gb": cpu / got["bytes"] * 1e9}
+    return {"gbit": got["bits_per_second"] / 1e9, "cpu_s_per_gb": cpu / got["bytes"] * 1e9}
 
 
 def udp(lab, pid, seconds):
     """64 bytes of UDP payload, as fast as iperf3 sends; what counts is what the server saw."""
     before = cpu_seconds(pid)
-    _, server = iperf(lab, seconds, "-u", "-l", "64", "-b", "0")
+    _, server = iperf(lab, seconds, "b", B.address, "-u", "-l", "64", "-b", "0")
     cpu = cpu_seconds(pid) - before
     total = server["end"]["sum"]
     arrived = total["packets"] - total["lost_packets"]
@@ -66,7 +67,7 @@ def udp(lab, pid, seconds):
 
 def loaded_ping(lab, seconds):
     """Round trips while one TCP stream fills the way; the first half second, when it starts, is left out."""
-    server = serve(lab)
+    server = serve(lab, "b", B.address)
     client = lab.start("a", "iperf3", "-c", B.address, "-t", str(seconds + 1))
     time.sleep(0.5)
     before = {place: full_sockets(lab, place) for place in ("r", "b")}
@@ -87,23 +88,23 @@ def full_sockets(lab, namespace):
     return int(values[names.index("RcvbufErrors")])
 
 
-def iperf(lab, seconds, *options):
-    """One transfer from a to b: what the client and the server say of it."""
-    server = serve(lab)
-    said = lab.run("a", "iperf3", "-J", "-c", B.address, "-t", str(seconds), *options, timeout=seconds + 30)
+def iperf(lab, seconds, to, address, *options):
+    """One transfer from a to namespace `to`: what the client and the server say of it."""
+    server = serve(lab, to, address)
+    said = lab.run("a", "iperf3", "-J", "-c", address, "-t", str(seconds), *options, timeout=seconds + 30)
     wait_for("iperf3 server", lambda: server.poll() is not None)
     return json.loads(said), json.loads(server.log.read_text())
 
 
-def serve(lab):
-    server = lab.start("b", "iperf3", "-J", "-s", "-1", "-B", B.address)
-    wait_for("iperf3 server", lambda: ":5201" in lab.run("b", "ss", "-Hltn"), server)
+def serve(lab, namespace, address):
+    server = lab.start(namespace, "iperf3", "-J", "-s", "-1", "-B", address)
+    wait_for("iperf3 server", lambda: ":5201" in lab.run(namespace, "ss", "-Hltn"), server)
     return server
 
 
-def ping(lab, count):
+def ping(lab, count, address=B.address):
     """Pings every 20 ms, without failing when none comes back."""
-    said = lab.run("a", "sh", "-c", f"ping -n -i 0.02 -c {count} -W 1 {B.address} || true")
+    said = lab.run("a", "sh", "-c", f"ping -n -i 0.02 -c {count} -W 1 {address} || true")
     return {"sent": count, "times": [float(time) for time in re.findall(r"time=([\d.]+)", said)]}
 
 

@@ -7,7 +7,8 @@ behind which an application of bob's is; so a flow from a to b crosses eight bor
     ingress of bob, bob/cellar, bob/cellar/b, bob/cellar/b/app
 
 The rules are shared out among the eight. One at each border lets the measured flows pass; the others are about
-other ports and prefixes, as rules mostly are. Any further peers are stations of alice's room.
+other ports and prefixes, as rules mostly are. Any further peers are stations of alice's room, and a host of the LAN
+has the policy of one border, inward.
 """
 
 import os
@@ -108,6 +109,9 @@ def alice(public, peers, rules):
         if peer.name == "a":
             text += station("a", peer.key.public, "10.88.254.1", others, "egress")
             text += application(peer.address, "egress", others)
+        elif peer.lan:
+            text += f'[[room.station]]\nname = "{peer.name}"\nlan = true\nipv4 = "{peer.address}"\n'
+            text += policy("ingress", others)
         elif peer.name != "b":
             text += station(peer.name, peer.key.public, peer.address)
     return text
