@@ -19,6 +19,7 @@ import idle
 import lab
 import load
 import machine
+import policy
 import report
 import stations
 import tun
@@ -29,6 +30,7 @@ PARTS = {
     "stations": lambda candidate, options: stations.measure(candidate, options.seconds),
     "load": lambda candidate, options: load.measure(candidate, options.seconds, options.generator, options.crowd),
     "tun": lambda candidate, options: tun.measure(candidate, options.seconds),
+    "policy": lambda candidate, options: policy.measure(candidate, options.seconds, options.generator),
     "idle": lambda candidate, options: idle.measure(candidate, options.seconds),
 }
 

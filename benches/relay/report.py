@@ -8,6 +8,7 @@ TITLES = {
     "stations": "Station A → relaying node → station B",
     "load": "The relaying node alone, fed by the sealed-packet generator",
     "tun": "Station A ↔ relaying node's TUN device ↔ a host of its LAN",
+    "policy": "An established flow: all rules against hardly one",
     "idle": "Configured and idle",
 }
 
@@ -55,6 +56,11 @@ METRICS = {
     "to_lan_cpu_s_per_gb": ("– CPU s/GB", 2),
     "from_lan_gbit": ("TCP from LAN to station, Gbit/s", 2),
     "from_lan_cpu_s_per_gb": ("– CPU s/GB", 2),
+    "policy_rules_us": ("64 B in trains of 32, all rules, CPU µs/packet", 3),
+    "policy_open_us": ("– hardly a rule", 3),
+    "policy_ratio": ("– ratio, median of the pairs", 3),
+    "policy_ratio_low": ("– lower quartile", 3),
+    "policy_ratio_high": ("– upper quartile", 3),
     "idle_memory_mb": ("1,000 peers configured: resident memory, MB", 1),
     "idle_cpu_percent": ("– CPU, % of a core", 2),
     "idle_start_s": ("– start and configuration, s", 2),
