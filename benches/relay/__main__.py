@@ -16,6 +16,7 @@ from pathlib import Path
 sys.dont_write_bytecode = True  # the tree stays as it was
 
 import idle
+import judge
 import lab
 import load
 import machine
@@ -31,6 +32,7 @@ PARTS = {
     "load": lambda candidate, options: load.measure(candidate, options.seconds, options.generator, options.crowd),
     "tun": lambda candidate, options: tun.measure(candidate, options.seconds),
     "policy": lambda candidate, options: policy.measure(candidate, options.seconds, options.generator),
+    "judge": lambda candidate, options: judge.measure(options.judge),
     "idle": lambda candidate, options: idle.measure(candidate, options.seconds),
 }
 
@@ -45,6 +47,7 @@ def arguments():
     parser.add_argument("--vpmesh", default="target/release/vpmesh")
     parser.add_argument("--crowd", type=int, default=200, help="stations in the load part's last cell; 0 leaves it out")
     parser.add_argument("--generator", default="target/release/examples/relay_load")
+    parser.add_argument("--judge", default="target/release/examples/judge")
     parser.add_argument("--out", default=".work/bench", help="the folder for DATE.md and DATE.json")
     return parser.parse_args()
 

@@ -9,6 +9,7 @@ TITLES = {
     "load": "The relaying node alone, fed by the sealed-packet generator",
     "tun": "Station A ↔ relaying node's TUN device ↔ a host of its LAN",
     "policy": "An established flow: all rules against hardly one",
+    "judge": "New flows, judged",
     "idle": "Configured and idle",
 }
 
@@ -61,6 +62,12 @@ METRICS = {
     "policy_ratio": ("– ratio, median of the pairs", 3),
     "policy_ratio_low": ("– lower quartile", 3),
     "policy_ratio_high": ("– upper quartile", 3),
+    "judge_100_per_s": ("100 nodes, 500 rules, judged per second", 0),
+    "judge_1000_per_s": ("1,000 nodes, 5,000 rules", 0),
+    "judge_10000_per_s": ("10,000 nodes, 50,000 rules", 0),
+    "judge_growth_many": ("– CPU time each, 10,000 nodes : 100", 2),
+    "judge_growth_few": ("– the same while the processor's cache holds what is asked for", 2),
+    "judge_compile_s": ("– all rules compiled, s", 3),
     "idle_memory_mb": ("1,000 peers configured: resident memory, MB", 1),
     "idle_cpu_percent": ("– CPU, % of a core", 2),
     "idle_start_s": ("– start and configuration, s", 2),
