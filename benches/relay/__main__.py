@@ -1,7 +1,7 @@
 """`make bench`: vpmesh and its peers as the relaying node, one after another, on this machine, in one run.
 
-Rounds are interleaved (A B C D, A B C D, …) so that a machine that drifts drifts for all. Figures go to a Markdown
-table and, raw, to a JSON file. Needs root, and the packages of `.ci/packages` and `.ci/packages.bench`. Nothing here
+Rounds are interleaved (A B C D, A B C D, …) so that a machine that drifts drifts for all. Figures go to Markdown
+tables, a chart and, raw, to a JSON file. Needs root, and the packages of `.ci/packages` and `.ci/packages.bench`. Nothing here
 judges by wall time.
 """
 
@@ -15,6 +15,7 @@ from pathlib import Path
 
 sys.dont_write_bytecode = True  # the tree stays as it was
 
+import chart
 import idle
 import judge
 import lab
@@ -100,13 +101,14 @@ def run_rounds(candidates, options):
 
 def write(folder, facts, rounds, absent):
     folder.mkdir(parents=True, exist_ok=True)
+    raw = {"machine": facts, "rounds": rounds, "medians": report.medians(rounds), "absent": absent}
     text = report.markdown(facts, rounds, absent)
     name = facts["date"].replace(":", "")[:15]
     (folder / f"{name}.md").write_text(text)
-    raw = {"machine": facts, "rounds": rounds, "medians": report.medians(rounds), "absent": absent}
     (folder / f"{name}.json").write_text(json.dumps(raw, indent=1))
+    (folder / f"{name}.svg").write_text(chart.svg(raw))
     print(text)
-    print(f"written: {folder / name}.md, {folder / name}.json", file=sys.stderr)
+    print(f"written: {folder / name}.md, .json and .svg", file=sys.stderr)
 
 
 sys.exit(main())

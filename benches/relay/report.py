@@ -1,8 +1,11 @@
-"""Rounds into medians, and medians into Markdown: one table of figures, one of ratios, for each part of the bench."""
+"""Rounds into medians, and medians into Markdown: one table of figures, one of ratios, for each part of the bench,
+and at the end the goals."""
 
 import re
 import statistics
 from collections import defaultdict
+
+from goals import goals
 
 TITLES = {
     "stations": "Station A → relaying node → station B",
@@ -90,13 +93,16 @@ def medians(rounds):
 
 def markdown(machine, rounds, absent):
     lines = ["# vpmesh and its peers as a relaying node", "", *describe(machine, rounds), ""]
-    for part, of_part in medians(rounds).items():
-        lines += [f"## {TITLES[part]}", "", *figures_table(of_part), ""]
+    found = medians(rounds)
+    for part, of_part in found.items():
+        names = columns(found, of_part)
+        lines += [f"## {TITLES[part]}", "", *figures_table(of_part, names), ""]
         lines += ratios_table(of_part)
     failures = [f"- {entry['candidate']}, {entry['part']}, round {entry['round']}: {entry['failure']}"
                 for entry in rounds if "failure" in entry]
     lines += ["## Failed", "", *failures, ""] if failures else []
     lines += ["## Left out", "", *[f"- {name}: {why}" for name, why in absent.items()], ""] if absent else []
+    lines += ["## Goals", "", *goals_table(goals(found)), ""] if "vpmesh" in columns(found) else []
     return "\n".join(lines)
 
 
@@ -117,13 +123,19 @@ def describe(machine, rounds):
     ]
 
 
-def figures_table(of_part):
-    names = list(of_part)
+def columns(found, of_part=None):
+    """Everybody who was measured at all, so that a dash says who cannot take part; vpmesh alone where it is alone."""
+    if of_part is not None and all(name.startswith("vpmesh") for name in of_part):
+        return list(of_part)
+    return list(dict.fromkeys(name for part in found.values() for name in part))
+
+
+def figures_table(of_part, names):
     rows = []
     for metric in in_order(of_part.values()):
         title, decimals = METRICS[metric]
-        cells = [f"{of_part[name][metric]:.{decimals}f}" if metric in of_part[name] else "–" for name in names]
-        rows.append([title, *cells])
+        figures = [of_part.get(name, {}).get(metric) for name in names]
+        rows.append([title, *["–" if figure is None else f"{figure:,.{decimals}f}" for figure in figures]])
     return table(["", *names], rows)
 
 
@@ -140,6 +152,16 @@ def ratios_table(of_part):
         cells = [ratio(ours[metric], of_part[name].get(metric)) for name in peers]
         rows.append([METRICS[metric][0], *cells])
     return table(["vpmesh :", *peers], rows) + [""]
+
+
+def goals_table(found):
+    rows = []
+    for goal in found:
+        bound = f"{'≥' if goal.at_least else '≤'} {goal.bound:,g}"
+        reached = "–" if goal.reached is None else f"{goal.reached:,.{goal.decimals}f}"
+        met = {None: "–", True: "yes", False: "**no**"}[goal.is_met]
+        rows.append([f"{goal.title} ({goal.remark})" if goal.remark else goal.title, bound, reached, met])
+    return table(["", "goal", "reached", "met"], rows)
 
 
 def in_order(figures):
