@@ -1,11 +1,11 @@
 # The bench: vpmesh and its peers as a relaying node, in namespaces; see benches/README.md. Root or sudo; packages in
 # .ci/packages and .ci/packages.bench.
 #
-#   make bench                           three rounds of everything, twenty minutes
-#   make bench-quick                     one short round, a minute and a half without the build
+#   make bench                           three rounds of everything, about half an hour
+#   make bench-quick                     one short round, two minutes without the build
 #   make bench BENCH="--only vpmesh,boringtun-cli --parts load"
 #
-# Figures go to .work/bench/DATE.md and DATE.json.
+# Figures go to .work/bench/DATE.md, DATE.svg and DATE.json.
 
 BENCH_FOLDER := .work/bench
 BENCH_BORINGTUN := $(BENCH_FOLDER)/boringtun-cli-0.7.1

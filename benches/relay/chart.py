@@ -32,6 +32,19 @@ STYLE = """
 """
 
 
+BETWEEN_STATIONS = [
+    ("CPU of the relaying process, s per GB of TCP between two stations", "stations", "tcp1_cpu_s_per_gb"),
+    ("Round trip under that load, median ms", "stations", "rtt_load_ms"),
+    ("Peak resident memory, MB", "stations", "memory_peak_mb"),
+]
+FROM_GENERATOR = [
+    ("CPU of the relaying process, s per GB in trains of 1,392-byte packets", "load", "load_1392_trains_cpu_s_per_gb"),
+    ("64-byte packets in trains, CPU µs each", "load", "load_64_trains_cpu_us_per_packet"),
+    ("Peak resident memory, MB", "load", "load_memory_peak_mb"),
+]
+"""For a run without stations."""
+
+
 def svg(raw):
     medians, machine = raw["medians"], raw["machine"]
     parts = [
@@ -40,26 +53,15 @@ def svg(raw):
                          f"{machine['cpu']}, Linux {machine['kernel']}. Less is better.", "small"),
     ]
     bottom = 84
-    large = panel("CPU of the relaying process, s per GB of TCP between two stations",
-                  figures(medians, ("stations", "tcp1_cpu_s_per_gb")))
-    if not large[1]:
-        large = panel("CPU of the relaying process, s per GB in trains of 1,392-byte packets",
-                      figures(medians, ("load", "load_1392_trains_cpu_s_per_gb")))
+    panels = BETWEEN_STATIONS if "stations" in medians else FROM_GENERATOR
+    found = [(heading, figures(medians, part, metric)) for heading, part, metric in panels]
+    large, *small = [(heading, values) for heading, values in found if values] or [("Nothing of this was measured", {})]
+    parts += bars(MARGIN, bottom, WIDTH - 2 * MARGIN, 26, *large)
+    bottom += height(26, large[1])
     half = (WIDTH - 2 * MARGIN - GAP) / 2
-    small = [panel("Round trip under that load, median ms", figures(medians, ("stations", "rtt_load_ms"))),
-             panel("Peak resident memory under load, MB",
-                   figures(medians, ("stations", "memory_peak_mb"), ("load", "load_memory_peak_mb")))]
-    if large[1]:
-        parts += bars(MARGIN, bottom, WIDTH - 2 * MARGIN, 26, *large)
-        bottom += height(26, large[1])
-    left = MARGIN
-    tallest = 0
-    for heading, values in small:
-        if values:
-            parts += bars(left, bottom, half, 20, heading, values)
-            left += half + GAP
-            tallest = max(tallest, height(20, values))
-    bottom += tallest
+    for number, (heading, values) in enumerate(small):
+        parts += bars(MARGIN + number * (half + GAP), bottom, half, 20, heading, values)
+    bottom += max((height(20, values) for _, values in small), default=0)
     programs = ", ".join(f"{name} {machine['programs'].get(name, '')}" for name in named(medians))
     for line in wrapped(programs + ".", 120):
         parts.append(text(MARGIN, bottom, line, "small"))
@@ -74,19 +76,10 @@ def named(medians):
     return list(dict.fromkeys(name for of_part in medians.values() for name in of_part))
 
 
-def figures(medians, *places):
-    """The largest of these figures of every candidate that has one."""
-    found = {}
-    for name in named(medians):
-        values = [value for part, metric in places
-                  if (value := medians.get(part, {}).get(name, {}).get(metric)) is not None]
-        if values:
-            found[name] = max(values)
-    return found
-
-
-def panel(heading, values):
-    return heading, dict(sorted(values.items(), key=lambda item: item[1]))
+def figures(medians, part, metric):
+    """Of every candidate that has one, the smallest first."""
+    found = {name: of_one[metric] for name, of_one in medians.get(part, {}).items() if metric in of_one}
+    return dict(sorted(found.items(), key=lambda item: item[1]))
 
 
 def height(row, values):
@@ -96,7 +89,7 @@ def height(row, values):
 def bars(left, top, width, row, heading, values):
     """One panel: its heading, and a bar with its name and figure for each."""
     names, room = 104, 52
-    widest = max(values.values()) or 1
+    widest = max(values.values(), default=0) or 1
     parts = [text(left, top, heading, "head")]
     start, first = left + names, top + 12
     for number, (name, value) in enumerate(values.items()):

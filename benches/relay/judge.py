@@ -1,4 +1,4 @@
-"""New flows judged per second, by the judge alone: `benches/judge` builds meshes of three sizes, and is timed itself."""
+"""New flows judged per second, by the judge alone: `benches/judge` builds meshes of three sizes and times it."""
 
 import json
 import os

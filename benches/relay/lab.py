@@ -50,7 +50,7 @@ def run(*command, text=None, timeout=60):
     try:
         done = subprocess.run(command, input=text, capture_output=True, text=True, timeout=timeout)
     except FileNotFoundError:
-        raise Failure(f"{command[0]} is not installed; .ci/packages and .ci/packages.bench list what the bench needs") from None
+        raise Failure(f"{command[0]} is not installed; .ci/packages* list what the bench needs") from None
     except subprocess.TimeoutExpired:
         raise Failure(f"{' '.join(command)}: no end after {timeout} s") from None
     if done.returncode != 0:

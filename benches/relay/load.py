@@ -11,7 +11,7 @@ import os
 
 from cost import memory_mb
 from lab import Failure, Lab
-from wireguard import LISTEN, Peer, key
+from wireguard import LISTEN, Peer
 
 WINDOW = 1024
 CELLS = {"1392_trains": (1392, 32), "64_trains": (64, 32), "64_singles": (64, 1)}

@@ -22,9 +22,8 @@ BORDERS = 8
 
 
 class Vpmesh(StockStations):
-    parts = ("stations", "load", "tun", "policy", "judge", "idle")
-
     def __init__(self, name, program, rules):
+        self.parts = ("stations", "load", "tun", "idle", *(("policy", "judge") if rules else ()))
         self.name = name
         self.program = program
         self.rules = rules
@@ -102,7 +101,7 @@ def application(address, direction, rules):
 
 def alice(public, peers, rules):
     owners, others = rules
-    text = f'owner = "alice"\nserial = 1\nipv4 = "10.88.0.0/16"\n' + policy("egress", owners) + friend("bob", public)
+    text = 'owner = "alice"\nserial = 1\nipv4 = "10.88.0.0/16"\n' + policy("egress", owners) + friend("bob", public)
     text += '[[room]]\nname = "attic"\n' + policy("egress", others)
     text += f'[[room.gateway]]\nname = "gw"\nkey = "{key("relay").public}"\nendpoints = ["192.0.2.1:{LISTEN}"]\n'
     for peer in peers:
@@ -121,7 +120,7 @@ def bob(public, peers, rules):
     owners, others = rules
     gateway = next((peer for peer in peers if peer.name == "b"), None)
     address = gateway.address if gateway else "10.89.0.1"
-    text = f'owner = "bob"\nserial = 1\nipv4 = "10.89.0.0/16"\n' + policy("ingress", owners) + friend("alice", public)
+    text = 'owner = "bob"\nserial = 1\nipv4 = "10.89.0.0/16"\n' + policy("ingress", owners) + friend("alice", public)
     text += '[[room]]\nname = "cellar"\n' + policy("ingress", others)
     if gateway:
         text += f'[[room.gateway]]\nname = "gw"\nkey = "{gateway.key.public}"\nendpoints = ["{gateway.endpoint}"]\n'
