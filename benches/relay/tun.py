@@ -16,7 +16,7 @@ ROUTER = "172.31.0.1"
 
 def measure(candidate, seconds):
     with Lab("a", "r", "h") as lab:
-        lab.wire("a", "192.0.2.2/24", "r", "192.0.2.1/24")
+        _, uplink = lab.wire("a", "192.0.2.2/24", "r", "192.0.2.1/24")
         port, plug = lab.wire("r", f"{ROUTER}/32", "h", f"{H.address}/32")
         lab.run("r", "sysctl", "-qw", "net.ipv4.ip_forward=1")
         lab.run("r", "ip", "route", "add", H.address, "dev", port)
@@ -25,7 +25,7 @@ def measure(candidate, seconds):
         candidate.join(lab, A, "192.0.2.1")
         wait_for(f"{candidate.name}: ping from a to h", lambda: ping(lab, 1, H.address)["times"], relay)
         found = {}
-        for way, options in (("to_lan", ()), ("from_lan", ("-R",))):
+        for way, options in (("to_lan", (port,)), ("from_lan", (uplink, "-R"))):
             figures = tcp(lab, relay.pid, seconds, "h", H.address, *options)
             found |= {f"{way}_{name}": figure for name, figure in figures.items()}
         return found
