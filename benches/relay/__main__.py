@@ -64,7 +64,7 @@ def main():
     absent = {c.name: why for c in candidates if (why := c.missing())}
     candidates = [c for c in candidates if c.name not in absent]
     facts = machine.describe(candidates, " ".join(["python3", *sys.argv]))
-    facts["date"] = datetime.datetime.now().astimezone().isoformat(timespec="minutes")
+    facts["date"] = datetime.datetime.now().astimezone().isoformat(timespec="seconds")
     rounds = run_rounds(candidates, options)
     write(Path(options.out), facts, rounds, absent)
     return 1 if any("failure" in entry for entry in rounds) else 0
@@ -103,7 +103,7 @@ def write(folder, facts, rounds, absent):
     folder.mkdir(parents=True, exist_ok=True)
     raw = {"machine": facts, "rounds": rounds, "medians": report.medians(rounds), "absent": absent}
     text = report.markdown(facts, rounds, absent)
-    name = facts["date"].replace(":", "")[:15]
+    name = facts["date"].replace(":", "")[:17]
     (folder / f"{name}.md").write_text(text)
     (folder / f"{name}.json").write_text(json.dumps(raw, indent=1))
     (folder / f"{name}.svg").write_text(chart.svg(raw))
