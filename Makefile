@@ -12,8 +12,6 @@ SUDO := $(if $(ROOT),,sudo --preserve-env=PATH)
 include benches/bench.mk
 include fuzz/fuzz.mk
 
-bench-programs: deps
-
 build:
 	cargo build --release
 

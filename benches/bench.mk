@@ -1,10 +1,11 @@
-# The bench: vpmesh and its peers as a relaying node, in namespaces. Root or sudo; packages in .ci/packages.
+# The bench: vpmesh and its peers as a relaying node, in namespaces; see benches/README.md. Root or sudo; packages in
+# .ci/packages and .ci/packages.bench.
 #
-#   make bench                           three rounds of everything, twenty minutes
-#   make bench-quick                     one short round, a minute and a half without the build
+#   make bench                           three rounds of everything, about half an hour
+#   make bench-quick                     one short round, two minutes without the build
 #   make bench BENCH="--only vpmesh,boringtun-cli --parts load"
 #
-# Figures go to .work/bench/DATE.md and DATE.json.
+# Figures go to .work/bench/DATE.md, DATE.svg and DATE.json.
 
 BENCH_FOLDER := .work/bench
 BENCH_BORINGTUN := $(BENCH_FOLDER)/boringtun-cli-0.7.1
@@ -13,7 +14,7 @@ BENCH_PATH := $(CURDIR)/$(BENCH_BORINGTUN)/bin:$(CURDIR)/$(BENCH_GOTATUN)/bin
 BENCH_SUDO := $(if $(filter 0,$(shell id -u)),,sudo)
 BENCH_RUN := $(BENCH_SUDO) env PATH="$(BENCH_PATH):$$PATH" python3 benches/relay
 
-.PHONY: bench bench-quick bench-smoke bench-programs
+.PHONY: bench bench-quick bench-smoke bench-programs bench-deps
 
 bench: bench-programs
 	$(BENCH_RUN) $(BENCH)
@@ -26,8 +27,11 @@ bench-smoke: deps
 	cargo build --release --bin vpmesh --example relay_load
 	$(BENCH_RUN) --rounds 1 --seconds 1 --parts load --crowd 0 --only vpmesh,wireguard-go
 
-bench-programs: $(BENCH_BORINGTUN) $(BENCH_GOTATUN)
-	cargo build --release --bin vpmesh --example relay_load
+bench-deps:
+	.ci/deps bench
+
+bench-programs: bench-deps $(BENCH_BORINGTUN) $(BENCH_GOTATUN)
+	cargo build --release --bin vpmesh --example relay_load --example judge
 
 # A peer that does not build is left out of the table, which says so.
 $(BENCH_BORINGTUN) $(BENCH_GOTATUN): $(BENCH_FOLDER)/%: | $(BENCH_FOLDER)

@@ -1,7 +1,8 @@
 """`make bench`: vpmesh and its peers as the relaying node, one after another, on this machine, in one run.
 
-Rounds are interleaved (A B C D, A B C D, …) so that a machine that drifts drifts for all. Figures go to a Markdown
-table and, raw, to a JSON file. Needs root, and the packages of `.ci/packages`. Nothing here judges by wall time.
+Rounds are interleaved (A B C D, A B C D, …) so that a machine that drifts drifts for all. Figures go to Markdown
+tables, a chart and, raw, to a JSON file. Needs root, and the packages of `.ci/packages` and `.ci/packages.bench`. Nothing here
+judges by wall time.
 """
 
 import argparse
@@ -14,18 +15,25 @@ from pathlib import Path
 
 sys.dont_write_bytecode = True  # the tree stays as it was
 
+import chart
 import idle
+import judge
 import lab
 import load
 import machine
+import policy
 import report
 import stations
+import tun
 from candidates import PEERS
 from vpmesh import Vpmesh
 
 PARTS = {
     "stations": lambda candidate, options: stations.measure(candidate, options.seconds),
     "load": lambda candidate, options: load.measure(candidate, options.seconds, options.generator, options.crowd),
+    "tun": lambda candidate, options: tun.measure(candidate, options.seconds),
+    "policy": lambda candidate, options: policy.measure(candidate, options.seconds, options.generator),
+    "judge": lambda candidate, options: judge.measure(options.judge),
     "idle": lambda candidate, options: idle.measure(candidate, options.seconds),
 }
 
@@ -40,6 +48,7 @@ def arguments():
     parser.add_argument("--vpmesh", default="target/release/vpmesh")
     parser.add_argument("--crowd", type=int, default=200, help="stations in the load part's last cell; 0 leaves it out")
     parser.add_argument("--generator", default="target/release/examples/relay_load")
+    parser.add_argument("--judge", default="target/release/examples/judge")
     parser.add_argument("--out", default=".work/bench", help="the folder for DATE.md and DATE.json")
     return parser.parse_args()
 
@@ -55,7 +64,7 @@ def main():
     absent = {c.name: why for c in candidates if (why := c.missing())}
     candidates = [c for c in candidates if c.name not in absent]
     facts = machine.describe(candidates, " ".join(["python3", *sys.argv]))
-    facts["date"] = datetime.datetime.now().astimezone().isoformat(timespec="minutes")
+    facts["date"] = datetime.datetime.now().astimezone().isoformat(timespec="seconds")
     rounds = run_rounds(candidates, options)
     write(Path(options.out), facts, rounds, absent)
     return 1 if any("failure" in entry for entry in rounds) else 0
@@ -76,7 +85,7 @@ def run_rounds(candidates, options):
     entries = []
     for number in range(1, options.rounds + 1):
         for part in options.parts.split(","):
-            for candidate in candidates:
+            for candidate in (candidate for candidate in candidates if part in candidate.parts):
                 entry = {"round": number, "part": part, "candidate": candidate.name}
                 started = time.monotonic()
                 try:
@@ -92,13 +101,14 @@ def run_rounds(candidates, options):
 
 def write(folder, facts, rounds, absent):
     folder.mkdir(parents=True, exist_ok=True)
-    text = report.markdown(facts, rounds, absent)
-    name = facts["date"].replace(":", "")[:15]
-    (folder / f"{name}.md").write_text(text)
     raw = {"machine": facts, "rounds": rounds, "medians": report.medians(rounds), "absent": absent}
+    text = report.markdown(facts, rounds, absent)
+    name = facts["date"].replace(":", "")[:17]
+    (folder / f"{name}.md").write_text(text)
     (folder / f"{name}.json").write_text(json.dumps(raw, indent=1))
+    (folder / f"{name}.svg").write_text(chart.svg(raw))
     print(text)
-    print(f"written: {folder / name}.md, {folder / name}.json", file=sys.stderr)
+    print(f"written: {folder / name}.md, .json and .svg", file=sys.stderr)
 
 
 sys.exit(main())

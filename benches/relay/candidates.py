@@ -1,21 +1,24 @@
-"""The relaying node's candidates: vpmesh (in `vpmesh.py`) and its peers.
+"""The relaying node's candidates: vpmesh (in `vpmesh.py`), the plain WireGuard programs here, and meshes with
+protocols of their own (in `meshes.py`).
 
-A candidate says why it cannot run (`missing`), what it is (`version`), and starts as the relaying node in namespace
-`r` for a list of peers. The peers are plain WireGuard programs; between two tunnels the kernel forwards.
+A candidate says why it cannot run (`missing`), what it is (`version`) and which `parts` of the bench it can do; it
+starts as the relaying node in namespace `r` for a list of peers (`start`), and lets a station join it (`join`).
 """
 
 import re
 import shutil
 import subprocess
 
-from wireguard import bring_up, key, section
+from meshes import Fastd, Nebula, Tinc
+from wireguard import LISTEN, StockStations, bring_up, key, section
 
 RELAY_ADDRESS = "10.88.255.254"
-LISTEN = 51888
 
 
-class KernelForwarding:
+class KernelForwarding(StockStations):
     """A WireGuard program that owns one device with all peers; the kernel routes from it and back into it."""
+
+    parts = ("stations", "load", "tun", "idle")
 
     def __init__(self, name, program, flags):
         self.name = name
@@ -32,14 +35,11 @@ class KernelForwarding:
         found = re.search(r"v?\d+(\.\d+)+\S*", done.stdout + done.stderr)
         return found.group().lstrip("v") if found else "unknown"
 
-    def relay_public(self):
-        return key("relay").public
-
     def start(self, lab, peers):
         """The process of the relaying node, with every peer configured."""
         process = lab.start("r", self.program, *self.flags, "wg-r")
         config = section("Interface", PrivateKey=key("relay").private, ListenPort=LISTEN)
-        for peer in peers:
+        for peer in (peer for peer in peers if not peer.lan):
             config += section("Peer", PublicKey=peer.key.public, AllowedIPs=f"{peer.address}/32",
                               Endpoint=peer.endpoint)
         lab.run("r", "sysctl", "-qw", "net.ipv4.ip_forward=1")
@@ -51,4 +51,7 @@ PEERS = [
     KernelForwarding("wireguard-go", "wireguard-go", ["-f"]),
     KernelForwarding("boringtun-cli", "boringtun-cli", ["--foreground", "--disable-drop-privileges"]),
     KernelForwarding("gotatun-cli", "gotatun", ["--foreground", "--disable-drop-privileges", "--verbosity", "error"]),
+    Nebula(),
+    Tinc(),
+    Fastd(),
 ]

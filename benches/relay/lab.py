@@ -50,7 +50,7 @@ def run(*command, text=None, timeout=60):
     try:
         done = subprocess.run(command, input=text, capture_output=True, text=True, timeout=timeout)
     except FileNotFoundError:
-        raise Failure(f"{command[0]} is not installed; .ci/packages lists what the bench needs") from None
+        raise Failure(f"{command[0]} is not installed; .ci/packages* list what the bench needs") from None
     except subprocess.TimeoutExpired:
         raise Failure(f"{' '.join(command)}: no end after {timeout} s") from None
     if done.returncode != 0:
@@ -96,13 +96,14 @@ class Lab:
         return process
 
     def wire(self, left, left_address, right, right_address):
-        """A veth pair of MTU 1500."""
+        """A veth pair of MTU 1500; returns the names of its ends."""
         self.wires += 1
         ends = (f"{right}{self.wires}", f"{left}{self.wires}")
         run("ip", "link", "add", ends[0], "netns", left, "type", "veth", "peer", "name", ends[1], "netns", right)
         for namespace, end, address in ((left, ends[0], left_address), (right, ends[1], right_address)):
             self.run(namespace, "ip", "address", "add", address, "dev", end)
             self.run(namespace, "ip", "link", "set", end, "up")
+        return ends
 
 
 def stop(process):

@@ -9,10 +9,9 @@ Then a crowd of stations, of which one sends at full rate while a third probes a
 import json
 import os
 
-from candidates import LISTEN
 from cost import memory_mb
 from lab import Failure, Lab
-from wireguard import Peer, key
+from wireguard import LISTEN, Peer
 
 WINDOW = 1024
 CELLS = {"1392_trains": (1392, 32), "64_trains": (64, 32), "64_singles": (64, 1)}

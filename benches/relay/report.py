@@ -1,21 +1,29 @@
-"""Rounds into medians, and medians into Markdown: one table of figures, one of ratios, for each part of the bench."""
+"""Rounds into medians, and medians into Markdown: one table of figures, one of ratios, for each part of the bench,
+and at the end the goals."""
 
 import re
 import statistics
 from collections import defaultdict
 
+from goals import goals
+
 TITLES = {
-    "stations": "Station A → relaying node → station B, stock stations",
+    "stations": "Station A → relaying node → station B",
     "load": "The relaying node alone, fed by the sealed-packet generator",
+    "tun": "Station A ↔ relaying node's TUN device ↔ a host of its LAN",
+    "policy": "An established flow: all rules against hardly one",
+    "judge": "New flows, judged",
     "idle": "Configured and idle",
 }
 
 # Name in the raw numbers: what a reader sees, and the decimals.
 METRICS = {
     "tcp1_gbit": ("TCP, one stream, Gbit/s", 2),
-    "tcp1_cpu_s_per_gb": ("– CPU s/GB", 2),
+    "tcp1_cpu_s_per_gb": ("– CPU s/GB that arrived", 2),
+    "tcp1_cpu_s_per_gb_left": ("– CPU s/GB that left R, headers and all", 2),
     "tcp4_gbit": ("TCP, four streams, Gbit/s", 2),
-    "tcp4_cpu_s_per_gb": ("– CPU s/GB", 2),
+    "tcp4_cpu_s_per_gb": ("– CPU s/GB that arrived", 2),
+    "tcp4_cpu_s_per_gb_left": ("– CPU s/GB that left R, headers and all", 2),
     "udp64_kpps": ("UDP 64 B, thousand packets/s delivered", 1),
     "udp64_cpu_us": ("– CPU µs/packet", 2),
     "memory_idle_mb": ("resident memory idle, MB", 1),
@@ -50,6 +58,23 @@ METRICS = {
     "probe_load_median_us": ("– while another sends at full rate, median µs", 0),
     "probe_load_p95_us": ("– p95 µs", 0),
     "probe_load_lost_percent": ("– lost, %", 2),
+    "to_lan_gbit": ("TCP from station to LAN, Gbit/s", 2),
+    "to_lan_cpu_s_per_gb": ("– CPU s/GB that arrived", 2),
+    "to_lan_cpu_s_per_gb_left": ("– CPU s/GB that left R, headers and all", 2),
+    "from_lan_gbit": ("TCP from LAN to station, Gbit/s", 2),
+    "from_lan_cpu_s_per_gb": ("– CPU s/GB that arrived", 2),
+    "from_lan_cpu_s_per_gb_left": ("– CPU s/GB that left R, headers and all", 2),
+    "policy_rules_us": ("64 B in trains of 32, all rules, CPU µs/packet", 3),
+    "policy_open_us": ("– hardly a rule", 3),
+    "policy_ratio": ("– ratio, median of the pairs", 3),
+    "policy_ratio_low": ("– lower quartile", 3),
+    "policy_ratio_high": ("– upper quartile", 3),
+    "judge_100_per_s": ("100 nodes, 500 rules, judged per second", 0),
+    "judge_1000_per_s": ("1,000 nodes, 5,000 rules", 0),
+    "judge_10000_per_s": ("10,000 nodes, 50,000 rules", 0),
+    "judge_growth_many": ("– CPU time each, 10,000 nodes : 100", 2),
+    "judge_growth_few": ("– the same while the processor's cache holds what is asked for", 2),
+    "judge_compile_s": ("– all rules compiled, s", 3),
     "idle_memory_mb": ("1,000 peers configured: resident memory, MB", 1),
     "idle_cpu_percent": ("– CPU, % of a core", 2),
     "idle_start_s": ("– start and configuration, s", 2),
@@ -72,13 +97,16 @@ def medians(rounds):
 
 def markdown(machine, rounds, absent):
     lines = ["# vpmesh and its peers as a relaying node", "", *describe(machine, rounds), ""]
-    for part, of_part in medians(rounds).items():
-        lines += [f"## {TITLES[part]}", "", *figures_table(of_part), ""]
+    found = medians(rounds)
+    for part, of_part in found.items():
+        names = columns(found, of_part)
+        lines += [f"## {TITLES[part]}", "", *figures_table(of_part, names), ""]
         lines += ratios_table(of_part)
     failures = [f"- {entry['candidate']}, {entry['part']}, round {entry['round']}: {entry['failure']}"
                 for entry in rounds if "failure" in entry]
     lines += ["## Failed", "", *failures, ""] if failures else []
     lines += ["## Left out", "", *[f"- {name}: {why}" for name, why in absent.items()], ""] if absent else []
+    lines += ["## Goals", "", *goals_table(goals(found)), ""] if "vpmesh" in columns(found) else []
     return "\n".join(lines)
 
 
@@ -99,13 +127,19 @@ def describe(machine, rounds):
     ]
 
 
-def figures_table(of_part):
-    names = list(of_part)
+def columns(found, of_part=None):
+    """Everybody who was measured at all, so that a dash says who cannot take part; vpmesh alone where it is alone."""
+    if of_part is not None and all(name.startswith("vpmesh") for name in of_part):
+        return list(of_part)
+    return list(dict.fromkeys(name for part in found.values() for name in part))
+
+
+def figures_table(of_part, names):
     rows = []
     for metric in in_order(of_part.values()):
         title, decimals = METRICS[metric]
-        cells = [f"{of_part[name][metric]:.{decimals}f}" if metric in of_part[name] else "–" for name in names]
-        rows.append([title, *cells])
+        figures = [of_part.get(name, {}).get(metric) for name in names]
+        rows.append([title, *["–" if figure is None else f"{figure:,.{decimals}f}" for figure in figures]])
     return table(["", *names], rows)
 
 
@@ -122,6 +156,16 @@ def ratios_table(of_part):
         cells = [ratio(ours[metric], of_part[name].get(metric)) for name in peers]
         rows.append([METRICS[metric][0], *cells])
     return table(["vpmesh :", *peers], rows) + [""]
+
+
+def goals_table(found):
+    rows = []
+    for goal in found:
+        bound = f"{'≥' if goal.at_least else '≤'} {goal.bound:,g}"
+        reached = "–" if goal.reached is None else f"{goal.reached:,.{goal.decimals}f}"
+        met = {None: "–", True: "yes", False: "**no**"}[goal.is_met]
+        rows.append([f"{goal.title} ({goal.remark})" if goal.remark else goal.title, bound, reached, met])
+    return table(["", "goal", "reached", "met"], rows)
 
 
 def in_order(figures):

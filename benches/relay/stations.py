@@ -1,7 +1,9 @@
-"""Two stock stations through the relaying node.
+"""Two stations through the relaying node.
 
-    station a ──── r ──── station b      veth, MTU 1500; the stations are Debian's wireguard-go
+    station a ──── r ──── station b      veth, MTU 1500; nothing but r's program leads from one wire to the other
     10.88.0.1             10.89.0.1      inside the tunnels
+
+The stations are Debian's wireguard-go where r speaks WireGuard, and else the same program as r.
 
 Everything that is measured goes from a to b. CPU is the relaying process's own, user and system, over the whole of
 a transfer; `GB` is 10^9 bytes of TCP payload that arrived.
@@ -12,49 +14,60 @@ import re
 import statistics
 import time
 
-from candidates import LISTEN
 from cost import cpu_seconds, memory_mb
 from lab import Failure, Lab, last_words, wait_for
-from wireguard import Peer, join
+from wireguard import STATION_PORT, Peer
 
 A = Peer("a", "10.88.0.1")
-B = Peer("b", "10.89.0.1", "198.51.100.2:51820")
+B = Peer("b", "10.89.0.1", f"198.51.100.2:{STATION_PORT}")
 
 
 def measure(candidate, seconds):
     with Lab("a", "r", "b") as lab:
         lab.wire("a", "192.0.2.2/24", "r", "192.0.2.1/24")
-        lab.wire("r", "198.51.100.1/24", "b", "198.51.100.2/24")
+        out, _ = lab.wire("r", "198.51.100.1/24", "b", "198.51.100.2/24")
         relay = candidate.start(lab, [A, B])
-        join(lab, "a", A, candidate.relay_public(), f"192.0.2.1:{LISTEN}", 51820)
-        join(lab, "b", B, candidate.relay_public(), f"198.51.100.1:{LISTEN}", 51820)
+        candidate.join(lab, A, "192.0.2.1")
+        candidate.join(lab, B, "198.51.100.1")
         wait_for(f"{candidate.name}: ping from a to b", lambda: ping(lab, 1)["times"], relay)
-        return measure_relay(lab, relay, seconds)
+        return measure_relay(lab, relay, out, seconds)
 
 
-def measure_relay(lab, relay, seconds):
+def measure_relay(lab, relay, out, seconds):
     found = {"memory_idle_mb": memory_mb(relay.pid, "VmRSS")}
     found |= round_trips("rtt_idle", ping(lab, min(200, int(seconds * 50))))
     for streams in (1, 4):
-        found |= tcp(lab, relay.pid, streams, seconds)
+        figures = tcp(lab, relay.pid, seconds, "b", B.address, out, "-P", str(streams))
+        found |= {f"tcp{streams}_{name}": figure for name, figure in figures.items()}
     found |= udp(lab, relay.pid, seconds)
     found |= loaded_ping(lab, seconds)
     found["memory_peak_mb"] = memory_mb(relay.pid, "VmHWM")
     return found
 
 
-def tcp(lab, pid, streams, seconds):
-    before = cpu_seconds(pid)
-    client, _ = iperf(lab, seconds, "-P", str(streams))
-    cpu = cpu_seconds(pid) - before
+def tcp(lab, pid, seconds, to, address, out, *options):
+    """One transfer; `out` is r's device on which the data leaves it. A station that cannot keep up loses what r has
+    worked for, and TCP sends it again: that counts in the CPU per GB that arrived, and not in that per GB that left."""
+    left, before = sent_bytes(lab, out), cpu_seconds(pid)
+    client, _ = iperf(lab, seconds, to, address, *options)
+    cpu, left = cpu_seconds(pid) - before, sent_bytes(lab, out) - left
     got = client["end"]["sum_received"]
-    return {f"tcp{streams}_gbit": got["bits_per_second"] / 1e9, f"tcp{streams}_cpu_s_per_gb": cpu / got["bytes"] * 1e9}
+    return {
+        "gbit": got["bits_per_second"] / 1e9,
+        "cpu_s_per_gb": cpu / got["bytes"] * 1e9,
+        "cpu_s_per_gb_left": cpu / left * 1e9,
+    }
+
+
+def sent_bytes(lab, device):
+    [link] = json.loads(lab.run("r", "ip", "-j", "-s", "link", "show", device))
+    return link["stats64"]["tx"]["bytes"]
 
 
 def udp(lab, pid, seconds):
     """64 bytes of UDP payload, as fast as iperf3 sends; what counts is what the server saw."""
     before = cpu_seconds(pid)
-    _, server = iperf(lab, seconds, "-u", "-l", "64", "-b", "0")
+    _, server = iperf(lab, seconds, "b", B.address, "-u", "-l", "64", "-b", "0")
     cpu = cpu_seconds(pid) - before
     total = server["end"]["sum"]
     arrived = total["packets"] - total["lost_packets"]
@@ -65,7 +78,7 @@ def udp(lab, pid, seconds):
 
 def loaded_ping(lab, seconds):
     """Round trips while one TCP stream fills the way; the first half second, when it starts, is left out."""
-    server = serve(lab)
+    server = serve(lab, "b", B.address)
     client = lab.start("a", "iperf3", "-c", B.address, "-t", str(seconds + 1))
     time.sleep(0.5)
     before = {place: full_sockets(lab, place) for place in ("r", "b")}
@@ -86,23 +99,23 @@ def full_sockets(lab, namespace):
     return int(values[names.index("RcvbufErrors")])
 
 
-def iperf(lab, seconds, *options):
-    """One transfer from a to b: what the client and the server say of it."""
-    server = serve(lab)
-    said = lab.run("a", "iperf3", "-J", "-c", B.address, "-t", str(seconds), *options, timeout=seconds + 30)
+def iperf(lab, seconds, to, address, *options):
+    """One transfer from a to namespace `to`: what the client and the server say of it."""
+    server = serve(lab, to, address)
+    said = lab.run("a", "iperf3", "-J", "-c", address, "-t", str(seconds), *options, timeout=seconds + 30)
     wait_for("iperf3 server", lambda: server.poll() is not None)
     return json.loads(said), json.loads(server.log.read_text())
 
 
-def serve(lab):
-    server = lab.start("b", "iperf3", "-J", "-s", "-1", "-B", B.address)
-    wait_for("iperf3 server", lambda: ":5201" in lab.run("b", "ss", "-Hltn"), server)
+def serve(lab, namespace, address):
+    server = lab.start(namespace, "iperf3", "-J", "-s", "-1", "-B", address)
+    wait_for("iperf3 server", lambda: ":5201" in lab.run(namespace, "ss", "-Hltn"), server)
     return server
 
 
-def ping(lab, count):
+def ping(lab, count, address=B.address):
     """Pings every 20 ms, without failing when none comes back."""
-    said = lab.run("a", "sh", "-c", f"ping -n -i 0.02 -c {count} -W 1 {B.address} || true")
+    said = lab.run("a", "sh", "-c", f"ping -n -i 0.02 -c {count} -W 1 {address} || true")
     return {"sent": count, "times": [float(time) for time in re.findall(r"time=([\d.]+)", said)]}
 
 

@@ -7,22 +7,23 @@ behind which an application of bob's is; so a flow from a to b crosses eight bor
     ingress of bob, bob/cellar, bob/cellar/b, bob/cellar/b/app
 
 The rules are shared out among the eight. One at each border lets the measured flows pass; the others are about
-other ports and prefixes, as rules mostly are. Any further peers are stations of alice's room.
+other ports and prefixes, as rules mostly are. Any further peers are stations of alice's room, and a host of the LAN
+has the policy of one border, inward.
 """
 
 import os
 import subprocess
 
-from candidates import LISTEN
 from lab import run, wait_for
-from wireguard import MTU, key
+from wireguard import LISTEN, MTU, StockStations, key
 
 PASSING = '{ allow = ["tcp/5201", "udp/5201", "icmp"] }'
 BORDERS = 8
 
 
-class Vpmesh:
+class Vpmesh(StockStations):
     def __init__(self, name, program, rules):
+        self.parts = ("stations", "load", "tun", "idle", *(("policy", "judge") if rules else ()))
         self.name = name
         self.program = program
         self.rules = rules
@@ -35,9 +36,6 @@ class Vpmesh:
 
     def version(self):
         return subprocess.run([self.program, "--version"], capture_output=True, text=True).stdout.split()[-1]
-
-    def relay_public(self):
-        return key("relay").public
 
     def start(self, lab, peers):
         rosters = lab.path / "rosters"
@@ -103,13 +101,16 @@ def application(address, direction, rules):
 
 def alice(public, peers, rules):
     owners, others = rules
-    text = f'owner = "alice"\nserial = 1\nipv4 = "10.88.0.0/16"\n' + policy("egress", owners) + friend("bob", public)
+    text = 'owner = "alice"\nserial = 1\nipv4 = "10.88.0.0/16"\n' + policy("egress", owners) + friend("bob", public)
     text += '[[room]]\nname = "attic"\n' + policy("egress", others)
     text += f'[[room.gateway]]\nname = "gw"\nkey = "{key("relay").public}"\nendpoints = ["192.0.2.1:{LISTEN}"]\n'
     for peer in peers:
         if peer.name == "a":
             text += station("a", peer.key.public, "10.88.254.1", others, "egress")
             text += application(peer.address, "egress", others)
+        elif peer.lan:
+            text += f'[[room.station]]\nname = "{peer.name}"\nlan = true\nipv4 = "{peer.address}"\n'
+            text += policy("ingress", others)
         elif peer.name != "b":
             text += station(peer.name, peer.key.public, peer.address)
     return text
@@ -119,7 +120,7 @@ def bob(public, peers, rules):
     owners, others = rules
     gateway = next((peer for peer in peers if peer.name == "b"), None)
     address = gateway.address if gateway else "10.89.0.1"
-    text = f'owner = "bob"\nserial = 1\nipv4 = "10.89.0.0/16"\n' + policy("ingress", owners) + friend("alice", public)
+    text = 'owner = "bob"\nserial = 1\nipv4 = "10.89.0.0/16"\n' + policy("ingress", owners) + friend("alice", public)
     text += '[[room]]\nname = "cellar"\n' + policy("ingress", others)
     if gateway:
         text += f'[[room.gateway]]\nname = "gw"\nkey = "{gateway.key.public}"\nendpoints = ["{gateway.endpoint}"]\n'

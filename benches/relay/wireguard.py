@@ -9,6 +9,11 @@ from lab import run, wait_for
 MTU = 1420
 """Of every tunnel device: WireGuard's default on a path of 1500."""
 
+LISTEN = 51888
+"""The relaying node's UDP port, whatever program it is."""
+
+STATION_PORT = 51820
+
 
 @dataclass(frozen=True)
 class Key:
@@ -31,6 +36,8 @@ class Peer:
     address: str
     """Its address inside, without a prefix."""
     endpoint: str | None = None
+    lan: bool = False
+    """A plain host behind the relaying node, which knows nothing of any tunnel."""
 
     @property
     def key(self):
@@ -58,12 +65,17 @@ def section(head, **values):
     return "\n".join([f"[{head}]", *lines, ""])
 
 
-def join(lab, namespace, me, relay_public, relay_endpoint, listen):
-    """A stock station: Debian's wireguard-go with one peer, the relaying node."""
-    device = f"wg-{namespace}"
-    process = lab.start(namespace, "wireguard-go", "-f", device)
-    config = section("Interface", PrivateKey=me.key.private, ListenPort=listen)
-    config += section("Peer", PublicKey=relay_public, Endpoint=relay_endpoint, AllowedIPs="10.88.0.0/15",
-                      PersistentKeepalive=25)
-    bring_up(lab, namespace, device, process, me.address, config)
-    return process
+class StockStations:
+    """A relaying node that speaks WireGuard: its stations run Debian's wireguard-go, whatever it runs itself."""
+
+    def relay_public(self):
+        return key("relay").public
+
+    def join(self, lab, me, relay_address):
+        """Station `me` in the namespace of its name, with one peer, the relaying node."""
+        device = f"wg-{me.name}"
+        process = lab.start(me.name, "wireguard-go", "-f", device)
+        config = section("Interface", PrivateKey=me.key.private, ListenPort=STATION_PORT)
+        config += section("Peer", PublicKey=self.relay_public(), Endpoint=f"{relay_address}:{LISTEN}",
+                          AllowedIPs="10.88.0.0/15", PersistentKeepalive=25)
+        bring_up(lab, me.name, device, process, me.address, config)
