@@ -21,9 +21,8 @@ pub(super) const REFUSED: u32 = 3;
 /// First word and length of the handshake's messages (WireGuard paper, section 5.4).
 const HANDSHAKE_MESSAGES: [(u32, u32); 3] = [(0x0100_0000, 148), (0x0200_0000, 92), (0x0300_0000, 64)];
 const DATA_MESSAGE: u32 = 0x0400_0000;
-/// A data message has at least a header and a tag, and is a multiple of this.
+/// A data message has at least a header and a tag. Not everybody pads what is between them.
 const DATA_MIN: u32 = 32;
-const DATA_STEP: u32 = 16;
 
 // Offsets: 0 is where the datagram's payload begins, `NET` where the IP header does.
 const NET: u32 = libc::SKF_NET_OFF.cast_unsigned();
@@ -56,8 +55,6 @@ pub(super) fn program(steering: &Steering) -> Vec<sock_filter> {
     code.unless(EQUAL, DATA_MESSAGE, |code| code.answer(REFUSED));
     code.load(LENGTH, 0);
     code.unless(AT_LEAST, DATA_MIN, |code| code.answer(REFUSED));
-    code.compute(AND, DATA_STEP - 1);
-    code.unless(EQUAL, 0, |code| code.answer(REFUSED));
     // The index is little-endian on the wire, and the program loads big-endian.
     code.load(WORD, INDEX);
     code.compute(AND, steering.mask.swap_bytes());
