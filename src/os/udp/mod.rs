@@ -108,7 +108,7 @@ impl UdpPort {
         Ok(Self {
             options: *options,
             family,
-            segments_max: queue.state.max_gso_segments(),
+            segments_max: if cfg!(feature = "no-offload") { 1 } else { queue.state.max_gso_segments() },
             queues: vec![queue],
             refused: None,
             renewed: None,
@@ -253,6 +253,9 @@ fn view(socket: &UdpSocket, family: Family) -> io::Result<UdpSocketState> {
         sockopt::set(fd, libc::IPPROTO_IPV6, libc::IPV6_DONTFRAG, 0)?;
         // The address that a datagram was sent to comes with IPv6's option in both families: once is enough.
         sockopt::set(fd, libc::IPPROTO_IP, libc::IP_PKTINFO, 0)?;
+    }
+    if cfg!(feature = "no-offload") {
+        sockopt::set(fd, libc::SOL_UDP, libc::UDP_GRO, 0)?;
     }
     // Time stamps would crowd ECN out of quinn-udp's control buffer on 64-bit machines. Some kernels have none.
     let _ = sockopt::set(fd, libc::SOL_SOCKET, libc::SO_TIMESTAMPNS, 0);

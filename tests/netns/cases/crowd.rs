@@ -1,0 +1,128 @@
+//! One station sends more than the gateway can take; the others notice nothing.
+//!
+//! ```text
+//!   laptop ──wg──┐
+//!   server ──wg──gw (vpmesh)
+//!   hog ─────wg──┘               a good key and a good session, and packets as fast as a thread seals them
+//! ```
+
+use std::net::{SocketAddr, UdpSocket};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use boringtun::noise::{Tunn, TunnResult};
+use boringtun::x25519;
+
+use crate::lab::forge::Forge;
+use crate::lab::ping::{Pinger, wait_until_reached};
+use crate::lab::{Gateway, Internet, Lab, Namespace, Node, Owner, Station, wait_for};
+
+const LIMIT: Duration = Duration::from_secs(30);
+/// Pings while the hog sends, ten a second.
+const BEATS: usize = 50;
+
+/// A WireGuard client that knows no measure.
+struct Hog {
+    tunnel: Tunn,
+    socket: UdpSocket,
+    gateway: SocketAddr,
+}
+
+impl Hog {
+    fn join(internet: &Internet, node: &Node, gateway: &Gateway) -> Self {
+        let namespace = Namespace::new("hog");
+        let place = internet.attach(&namespace);
+        let socket = namespace.inside(|| UdpSocket::bind((place.v4, 0)).expect("the hog has the address"));
+        socket.set_read_timeout(Some(Duration::from_secs(1))).expect("a timeout is set");
+        let private = x25519::StaticSecret::from(*node.key.as_bytes());
+        let public = x25519::PublicKey::from(*gateway.node.public.as_bytes());
+        let mut hog = Self { tunnel: Tunn::new(private, public, None, None, 1, None), socket, gateway: gateway.endpoint() };
+        wait_for("the hog has a session", LIMIT, || hog.shake_hands());
+        hog
+    }
+
+    fn shake_hands(&mut self) -> Option<()> {
+        let (mut buffer, mut answer) = ([0; 256], [0; 256]);
+        if let TunnResult::WriteToNetwork(message) = self.tunnel.format_handshake_initiation(&mut buffer, true) {
+            self.socket.send_to(message, self.gateway).ok()?;
+        }
+        let length = self.socket.recv(&mut answer).ok()?;
+        match self.tunnel.decapsulate(None, &answer[..length], &mut buffer) {
+            // The keepalive that confirms the session.
+            TunnResult::WriteToNetwork(message) => self.socket.send_to(message, self.gateway).map(|_| ()).ok(),
+            _ => None,
+        }
+    }
+
+    /// Sends this packet on and on; how many went out.
+    fn send(mut self, packet: &[u8], stop: &AtomicBool) -> u64 {
+        let mut buffer = vec![0; packet.len() + 64];
+        let mut sent = 0;
+        while !stop.load(Ordering::Relaxed) {
+            if let TunnResult::WriteToNetwork(message) = self.tunnel.encapsulate(packet, &mut buffer) {
+                sent += u64::from(self.socket.send_to(message, self.gateway).is_ok());
+            }
+        }
+        sent
+    }
+}
+
+#[test]
+fn a_station_that_sends_more_than_is_read_loses_its_own_packets_and_nobody_elses() {
+    let lab = Lab::alone();
+    let internet = Internet::new();
+    let alice = Owner::new(&lab, "alice", "10.88.0.0/16");
+    let [laptop, server, hog] = [("laptop", 10), ("server", 11), ("hog", 12)]
+        .map(|(name, last)| alice.node(&format!("attic/{name}"), &format!("10.88.1.{last}")));
+    let mut gateway = Gateway::new(&lab, &internet, &alice, &alice.node("attic/gw", "10.88.1.1"));
+    let roster = alice.sign(&format!(
+        r#"
+        [[room]]
+        name = "attic"
+          [[room.gateway]]
+          name = "gw"
+          key  = "{gateway_key}"
+          endpoints = ["{endpoint}"]
+          [[room.station]]
+          name = "laptop"
+          ipv4 = "10.88.1.10"
+          key  = "{laptop_key}"
+          [[room.station]]
+          name = "server"
+          ipv4 = "10.88.1.11"
+          key  = "{server_key}"
+          [[room.station]]
+          name = "hog"
+          ipv4 = "10.88.1.12"
+          key  = "{hog_key}"
+        "#,
+        gateway_key = gateway.node.public,
+        endpoint = gateway.endpoint(),
+        laptop_key = laptop.public,
+        server_key = server.public,
+        hog_key = hog.public,
+    ));
+    gateway.take(&[&roster]);
+    gateway.start(&lab);
+    let uplink = gateway.uplink(&[&alice]);
+    let [laptop, server] = [laptop, server].map(|node| Station::join(&lab, &internet, &node, &uplink));
+    wait_until_reached(&laptop.namespace, server.node.v4.into(), LIMIT);
+
+    // Nobody has the address: what is sent costs the gateway, and no other station.
+    let packet = Forge::new(hog.v4.into(), "10.88.9.9".parse().expect("an address")).udp(1, 2, &[0; 64]);
+    let hog = Hog::join(&internet, &hog, &gateway);
+    let stop = AtomicBool::new(false);
+    let (beats, sent) = std::thread::scope(|scope| {
+        let flood = scope.spawn(|| hog.send(&packet, &stop));
+        let pinger = Pinger::start(&lab, &laptop.namespace, server.node.v4.into(), Duration::from_millis(100));
+        wait_for("pings are answered beside the hog", LIMIT, || (pinger.answered() >= BEATS).then_some(()));
+        let beats = pinger.stop();
+        stop.store(true, Ordering::Relaxed);
+        (beats, flood.join().expect("the flood ends"))
+    });
+    let status = gateway.status();
+    let overflows = status["socket_overflows"].as_u64().expect("status counts overflows");
+    eprintln!("{sent} sent, {overflows} overflowed; {beats:?}");
+    assert!(overflows > sent / 100, "the gateway was not too slow: {overflows} of {sent} overflowed");
+    assert_eq!(beats.longest_gap, 0, "{beats:?}");
+}
