@@ -29,7 +29,7 @@ impl Sum {
     /// With `bytes` added, as words from the first on; an odd last octet counts as a word with a zero. So whatever is
     /// added before the last has an even length, and all together at most some gigabytes.
     #[must_use]
-    pub fn add(self, bytes: &[u8]) -> Self {
+    pub fn with(self, bytes: &[u8]) -> Self {
         let (words, rest) = bytes.as_chunks::<4>();
         let mut total: u64 = words.iter().map(|&word| u64::from(u32::from_ne_bytes(word))).sum();
         let mut last = [0; 4];
@@ -40,8 +40,8 @@ impl Sum {
 
     /// With one word added.
     #[must_use]
-    pub fn add_word(self, word: u16) -> Self {
-        self.add(&word.to_be_bytes())
+    pub fn with_word(self, word: u16) -> Self {
+        self.with(&word.to_be_bytes())
     }
 
     /// The sum as it would lie in a packet.
@@ -80,8 +80,8 @@ mod tests {
         fn a_sum_is_that_of_smoltcp_however_it_is_cut(
             bytes in proptest::collection::vec(any::<u8>(), 0..3000), cut: u16
         ) {
-            let cut = usize::from(cut) % (bytes.len() + 1) & !1;
-            let sum = Sum::default().add(&bytes[..cut]).add(&bytes[cut..]);
+            let cut = (usize::from(cut) % (bytes.len() + 1)) & !1;
+            let sum = Sum::default().with(&bytes[..cut]).with(&bytes[cut..]);
             prop_assert_eq!(u16::from_be_bytes(sum.folded()), smoltcp::wire::checksum::data(&bytes));
         }
     }

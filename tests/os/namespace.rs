@@ -35,12 +35,8 @@ pub fn ip(arguments: &str) -> String {
     run("ip", arguments)
 }
 
-/// The same with `ethtool`.
-pub fn ethtool(arguments: &str) -> String {
-    run("ethtool", arguments)
-}
-
-fn run(program: &str, arguments: &str) -> String {
+/// The same with any program.
+pub fn run(program: &str, arguments: &str) -> String {
     let output = Command::new(program)
         .args(arguments.split_whitespace())
         .output()

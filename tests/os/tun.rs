@@ -8,7 +8,7 @@ use vpmesh::os::tun::{TunDevice, TunError, is_gone};
 use vpmesh::packet::craft::{Craft, Segment, is_intact};
 use vpmesh::packet::{Packet, TcpFlags, decrement_hop_limit};
 
-use crate::namespace::{ethtool, in_namespace, ip};
+use crate::namespace::{in_namespace, ip, run};
 
 fn wanted() -> Wanted {
     Wanted {
@@ -157,7 +157,7 @@ async fn assert_passes_through(feature: &str) {
     for key in ["ipv4/ip_forward", "ipv6/conf/all/forwarding"] {
         std::fs::write(format!("/proc/sys/net/{key}"), "1").unwrap();
     }
-    ethtool(&format!("-K vpm1 {feature}"));
+    run("ethtool", &format!("-K vpm1 {feature}"));
     let [four, six] = [("10.88.1.10", "10.99.0.1"), ("fd00:1::a", "fd00:9::1")];
     for packets in [
         segments(four, 100, 1348),

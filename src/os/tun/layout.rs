@@ -47,7 +47,7 @@ impl Layout {
             Transport::Udp => protocol::UDP,
         };
         let addresses = if self.is_v6 { &packet[8..40] } else { &packet[12..20] };
-        Sum::default().add(addresses).add_word(protocol.into()).add_word(word(length - self.start))
+        Sum::default().with(addresses).with_word(protocol.into()).with_word(word(length - self.start))
     }
 
     /// Writes a packet's length, `length` octets in all, where its headers tell it.
@@ -57,7 +57,7 @@ impl Layout {
         } else {
             packet[2..4].copy_from_slice(&word(length).to_be_bytes());
             packet[10..12].fill(0);
-            let sum = Sum::default().add(&packet[..self.start]).checksum();
+            let sum = Sum::default().with(&packet[..self.start]).checksum();
             packet[10..12].copy_from_slice(&sum);
         }
         if self.transport == Transport::Udp {
@@ -68,8 +68,8 @@ impl Layout {
 
     /// Whether the checksums of a whole packet are right.
     pub(super) fn is_intact(self, packet: &[u8]) -> bool {
-        let transport = self.pseudo_header(packet, packet.len()).add(&packet[self.start..]);
-        transport.is_right() && (self.is_v6 || Sum::default().add(&packet[..self.start]).is_right())
+        let transport = self.pseudo_header(packet, packet.len()).with(&packet[self.start..]);
+        transport.is_right() && (self.is_v6 || Sum::default().with(&packet[..self.start]).is_right())
     }
 }
 

@@ -111,7 +111,7 @@ impl Split {
         layout.set_length(space, length);
         let field = layout.start + layout.checksum_offset();
         space[field..field + 2].fill(0);
-        let sum = layout.pseudo_header(space, length).add(&space[layout.start..]);
+        let sum = layout.pseudo_header(space, length).with(&space[layout.start..]);
         space[field..field + 2].copy_from_slice(&never_zero(sum.checksum()));
         Some(length)
     }
@@ -137,7 +137,7 @@ fn layout(header: VnetHeader, packet: &[u8]) -> Option<Layout> {
 
 fn make_checksum(header: VnetHeader, packet: &mut [u8]) -> Option<()> {
     let covered = packet.get_mut(usize::from(header.checksum_start)..)?;
-    let sum = crate::packet::Sum::default().add(covered);
+    let sum = crate::packet::Sum::default().with(covered);
     let field = covered.get_mut(usize::from(header.checksum_offset)..)?.first_chunk_mut()?;
     *field = never_zero(sum.checksum());
     Some(())

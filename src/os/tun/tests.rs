@@ -265,7 +265,7 @@ fn a_checksum_that_was_left_to_us_is_made() {
             let offset = if is_tcp { 16 } else { 6 };
             let mut packet = whole.clone();
             // A whole packet's sum is zero; so without the pseudo-header it is the complement of that.
-            let pseudo_header = Sum::default().add(&packet[start..]).checksum();
+            let pseudo_header = Sum::default().with(&packet[start..]).checksum();
             packet[start + offset..][..2].copy_from_slice(&pseudo_header);
             let header = VnetHeader {
                 needs_checksum: true,
@@ -314,8 +314,10 @@ fn a_header_that_contradicts_its_packet_is_refused() {
     }
 }
 
-/// Flows, and who sends how much next: with PSH, with a wrong checksum.
-fn conversations() -> impl Strategy<Value = (Vec<Flow>, Vec<(usize, usize, bool, bool)>)> {
+/// Who sends how much next; with PSH; with a wrong checksum.
+type Turn = (usize, usize, bool, bool);
+
+fn conversations() -> impl Strategy<Value = (Vec<Flow>, Vec<Turn>)> {
     let flow = (any::<bool>(), any::<bool>(), any::<bool>(), any::<u16>(), any::<u32>()).prop_map(
         |(is_v6, is_tcp, dont_fragment, id, next)| {
             let mut flow = Flow::new(is_v6, is_tcp, 0);
