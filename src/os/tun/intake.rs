@@ -11,7 +11,7 @@ const SUPER_MAX: usize = 65_536;
 
 pub(super) struct Intake {
     memory: Vec<u8>,
-    /// Where in `memory` the packet is that `split` gives.
+    /// Octets of it that were read last: a header, where there are headers, and the packet that `split` gives.
     length: usize,
     split: Split,
     is_framed: bool,

@@ -95,7 +95,10 @@ fn bulk_crosses_the_device_in_super_packets_and_arrives_as_it_was_sent() {
         bulk::tcp(from, to, target, BULK, |_| ());
         let lengths = largest.lengths();
         let way = usize::from(world.laptop.node.addresses().contains(&target));
-        assert!(lengths[way] > 4 * MTU, "at most {lengths:?} octets from {source} to {target}");
+        assert!(
+            cfg!(feature = "no-offload") || lengths[way] > 4 * MTU,
+            "at most {lengths:?} octets from {source} to {target}"
+        );
         let lost = bulk::udp(from, to, source, target, 1300, 4000);
         assert!(lost < 40, "{lost} of 4000 datagrams from {source} to {target} were lost");
     }
