@@ -1,5 +1,5 @@
-//! Any bytes as what a TUN device hands over: refused, or made into packets that fit and are right; and what is joined of
-//! those comes apart as it was.
+//! Any bytes as what a TUN device hands over: refused, or made into packets that fit and are right; and what is joined
+//! of those comes apart as it was.
 
 use vpmesh::os::tun::join::Join;
 use vpmesh::os::tun::split::Split;

@@ -2,8 +2,8 @@
 //!
 //! A [`Run`] is of one flow, and its headers differ in nothing but what the kernel makes anew when it cuts them apart:
 //! lengths, checksums, TCP's sequence and IPv4's identification, each one on from the last. All carry equally much but
-//! the last, which may carry less. PSH ends a run too. A packet whose checksum is wrong is never joined: that would mend
-//! it. The order within a flow stays.
+//! the last, which may carry less. PSH ends a run too. A packet whose checksum is wrong is never joined: that would
+//! mend it. The order within a flow stays.
 
 use std::io::{self, IoSlice};
 

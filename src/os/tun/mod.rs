@@ -1,8 +1,9 @@
 //! The TUN device: packets to and from the kernel, in batches.
 //!
 //! The device is gone when the process is, with its addresses and routes. Its MTU, addresses and routes are
-//! `netlink`'s. Where the kernel has segmentation offload (`IFF_VNET_HDR`), many packets of one flow cross the device at
-//! once, as a super packet of up to 64 KiB: [`split`] cuts what comes, [`join`] joins what goes, and nobody else sees it.
+//! `netlink`'s. Where the kernel has segmentation offload (`IFF_VNET_HDR`), many packets of one flow cross the device
+//! at once, as a super packet of up to 64 KiB: [`split`] cuts what comes, [`join`] joins what goes, and nobody else
+//! sees it.
 
 mod intake;
 #[doc(hidden)]
@@ -121,8 +122,8 @@ impl TunDevice {
         Ok(())
     }
 
-    /// Reads a batch without waiting and hands it to `handle`, unless nothing waits. What of a super packet is too much for
-    /// the batch begins the next.
+    /// Reads a batch without waiting and hands it to `handle`, unless nothing waits. What of a super packet is too much
+    /// for the batch begins the next.
     ///
     /// # Errors
     /// The kernel's; [`is_gone`] tells the one that stays.
@@ -173,8 +174,8 @@ impl TunDevice {
         })
     }
 
-    /// Hands packets to the kernel, in this order but for packets of different flows; how many it refused: all while the
-    /// interface is down (`EIO`), and what is no packet (`EINVAL`).
+    /// Hands packets to the kernel, those of each flow in order; how many it refused: all while the interface is down
+    /// (`EIO`), and what is no packet (`EINVAL`).
     pub fn send<'a>(&mut self, packets: impl IntoIterator<Item = &'a [u8]>) -> u64 {
         let mut device = self.device.get_ref();
         self.join.send(packets, |slices| device.write_vectored(slices).map(|_| ()))

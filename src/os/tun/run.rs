@@ -7,8 +7,8 @@ use super::layout::Transport;
 use super::segment::{PSH, Segment};
 use super::vnet_header::{Gso, VnetHeader};
 
-/// Packets of one run: what every kernel takes of UDP (`UDP_MAX_SEGMENTS` was 64 before 6.9), and more than what 64 KiB hold of
-/// full packets.
+/// Packets of one run: what every kernel takes of UDP (`UDP_MAX_SEGMENTS` was 64 before 6.9), and more full ones than
+/// 64 KiB hold.
 const PACKETS: usize = 64;
 /// Octets of a super packet: what the length in an IPv4 header tells.
 const OCTETS: usize = 65_535;

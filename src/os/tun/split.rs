@@ -67,8 +67,8 @@ impl Split {
         Ok(Self { plan, segments: 0, given: 0 })
     }
 
-    /// Writes the next packet into `space`, which has room for the MTU; its length, or `None` after the last. `packet` is
-    /// what [`Split::begin`] left.
+    /// Writes the next packet into `space`, which has room for the MTU; its length, or `None` after the last. `packet`
+    /// is what [`Split::begin`] left.
     pub fn next(&mut self, packet: &[u8], space: &mut [u8]) -> Option<usize> {
         match self.plan {
             Plan::Nothing => None,
