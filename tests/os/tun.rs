@@ -186,7 +186,7 @@ async fn assert_passes_through(feature: &str) {
 
 #[test]
 fn what_is_joined_goes_on_as_it_was_when_it_is_cut_by_us() {
-    in_namespace(|| assert_passes_through("tso on"));
+    in_namespace(|| assert_passes_through("gro on"));
 }
 
 #[test]

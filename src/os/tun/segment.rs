@@ -100,7 +100,8 @@ impl<'a> Segment<'a> {
     }
 
     /// Whether it has the sequence number and the identification that the kernel gives a segment that comes `count`
-    /// segments and `octets` of payload after `first`. Where DF is set the identification means nothing (RFC 6864, 4.1).
+    /// segments and `octets` of payload after `first`. Where DF is set the identification means nothing (RFC 6864,
+    /// 4.1).
     pub(super) fn comes_after(&self, first: &Segment<'_>, count: usize, octets: usize) -> bool {
         #[expect(clippy::cast_possible_truncation, reason = "both numbers wrap")]
         let (count, octets) = (count as u16, octets as u32);
