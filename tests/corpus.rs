@@ -16,6 +16,9 @@ mod files;
 mod packet;
 #[path = "../fuzz/bodies/roster.rs"]
 mod roster;
+#[cfg(feature = "os")]
+#[path = "../fuzz/bodies/tun.rs"]
+mod tun;
 
 fn folder(target: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("fuzz/corpus").join(target)
@@ -47,6 +50,12 @@ fn rosters_of_the_corpus_break_nothing() {
 #[test]
 fn control_lines_of_the_corpus_break_nothing() {
     replay("control", control::run);
+}
+
+#[cfg(feature = "os")]
+#[test]
+fn what_the_kernel_hands_over_in_the_corpus_breaks_nothing() {
+    replay("tun", tun::run);
 }
 
 #[test]

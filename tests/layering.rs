@@ -51,7 +51,7 @@ const ABOVE_THE_WALL: &[&str] = &[
 
 /// Crates that one module alone names.
 const ALONE: &[(&str, &str)] =
-    &[("boringtun", "tunnel"), ("nftables", "nft"), ("clap", "cli"), ("tun_rs", "os"), ("rtnetlink", "os")];
+    &[("boringtun", "tunnel"), ("nftables", "nft"), ("clap", "cli"), ("rtnetlink", "os")];
 
 /// One source file: its path under `src`, its module path, and its code.
 struct Source {

@@ -193,7 +193,12 @@ impl EventLoop {
             return Ok(false);
         }
         let (engine, outbox) = (&mut self.engine, &mut self.outbox);
-        match self.tun.receive(|packets| engine.handle_tun(packets, now, outbox)) {
+        let outcome = self.tun.receive(|packets| engine.handle_tun(packets, now, outbox));
+        let malformed = self.tun.take_malformed();
+        if malformed > 0 {
+            self.engine.count_drop(DropReason::Malformed, malformed);
+        }
+        match outcome {
             Ok(batch) => {
                 self.send(now);
                 Ok(batch == Batch::More)
@@ -216,13 +221,7 @@ impl EventLoop {
         for transmit in self.outbox.transmits() {
             self.udp.send(&transmit, now.instant);
         }
-        let mut refused = 0;
-        for packet in self.outbox.tun_packets() {
-            if let Err(error) = self.tun.send(packet) {
-                tracing::trace!(%error, "packet refused");
-                refused += 1;
-            }
-        }
+        let refused = self.tun.send(self.outbox.tun_packets());
         self.outbox.clear();
         let losses = self.udp.take_losses();
         if losses.refused + refused > 0 {

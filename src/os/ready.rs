@@ -1,5 +1,6 @@
 //! Descriptors that the runtime watches.
 
+use std::fs::File;
 use std::io;
 use std::net::UdpSocket;
 use std::os::fd::AsRawFd;
@@ -7,7 +8,6 @@ use std::os::fd::AsRawFd;
 use inotify::Inotify;
 use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
-use tun_rs::SyncDevice;
 
 /// A value that owns one descriptor.
 ///
@@ -17,8 +17,8 @@ pub(super) unsafe trait OwnsDescriptor: AsRawFd {}
 
 // SAFETY: std's socket owns its descriptor and closes it when dropped; nothing replaces it.
 unsafe impl OwnsDescriptor for UdpSocket {}
-// SAFETY: tun-rs' device owns the descriptor that it opened and closes it when dropped; nothing replaces it.
-unsafe impl OwnsDescriptor for SyncDevice {}
+// SAFETY: std's file owns its descriptor and closes it when dropped; nothing replaces it.
+unsafe impl OwnsDescriptor for File {}
 // SAFETY: inotify's descriptor is behind a guard that closes it when dropped; `close` takes the value.
 unsafe impl OwnsDescriptor for Inotify {}
 // SAFETY: netlink-sys' socket owns its descriptor and closes it when dropped; nothing replaces it.

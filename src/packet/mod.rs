@@ -25,6 +25,7 @@ use crate::base::DropReason;
 use header::{Extent, Header};
 
 pub use bucket::TokenBucket;
+pub use checksum::Sum;
 pub use ecn::{Ecn, set_ecn};
 pub use hop_limit::decrement_hop_limit;
 pub use mss::clamp_mss;

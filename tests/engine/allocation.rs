@@ -1,5 +1,5 @@
 //! The packet path allocates nothing: counted, for packets of established flows and of new ones, with trains in and
-//! out. A binary of its own, for its allocator counts for everybody in the process.
+//! out, and through the TUN device's super packets. A binary of its own, for it has an allocator that counts.
 
 #[expect(dead_code, reason = "shared with the engine's cases")]
 mod ip;
@@ -7,18 +7,21 @@ mod ip;
 mod town;
 
 use std::alloc::{GlobalAlloc, Layout, System};
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::cell::Cell;
 
 use vpmesh::engine::{Datagram, Outbox};
 
 struct Counting;
 
-static ALLOCATIONS: AtomicU64 = AtomicU64::new(0);
+thread_local! {
+    /// Of each test for itself.
+    static ALLOCATIONS: Cell<u64> = const { Cell::new(0) };
+}
 
 // SAFETY: every call goes to the system's allocator as it is.
 unsafe impl GlobalAlloc for Counting {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        ALLOCATIONS.fetch_add(1, Ordering::Relaxed);
+        ALLOCATIONS.set(ALLOCATIONS.get() + 1);
         // SAFETY: the caller's promise is passed on.
         unsafe { System.alloc(layout) }
     }
@@ -29,7 +32,7 @@ unsafe impl GlobalAlloc for Counting {
     }
 
     unsafe fn realloc(&self, pointer: *mut u8, layout: Layout, size: usize) -> *mut u8 {
-        ALLOCATIONS.fetch_add(1, Ordering::Relaxed);
+        ALLOCATIONS.set(ALLOCATIONS.get() + 1);
         // SAFETY: the caller's promise is passed on.
         unsafe { System.realloc(pointer, layout, size) }
     }
@@ -88,9 +91,9 @@ fn no_packet_allocates() {
         let now = town.now;
         let engine = &mut town.gateway(GW).engine;
         let before = engine.status(now).to_peers.packets;
-        let allocations = ALLOCATIONS.load(Ordering::Relaxed);
+        let allocations = ALLOCATIONS.get();
         engine.handle_udp(&mut batch, now, &mut out);
-        let allocations = ALLOCATIONS.load(Ordering::Relaxed) - allocations;
+        let allocations = ALLOCATIONS.get() - allocations;
         out.clear();
         assert_eq!(engine.status(now).to_peers.packets - before, expected, "{label}");
         println!("{label}: {allocations} allocations for {} packets", packets.len());
@@ -104,4 +107,36 @@ fn no_packet_allocates() {
     assert_eq!(count(&mut town, "denied", (0..512).map(|i| flow(8000 + i, 20)).collect(), 0), 0);
     // A table of 1,000 flows lets a peer begin 250, so each of these replaces one.
     assert_eq!(count(&mut town, "new flows", (0..512).map(|i| flow(7200 + i, 20)).collect(), 512), 0);
+}
+
+#[cfg(feature = "os")]
+#[test]
+fn no_super_packet_allocates() {
+    use vpmesh::os::tun::join::Join;
+    use vpmesh::os::tun::split::Split;
+    use vpmesh::os::tun::vnet_header::VnetHeader;
+    use vpmesh::packet::craft::Craft;
+
+    let craft = |id| Craft { id, ..Craft::new("10.88.1.10", "10.88.2.10") };
+    let flow = |port| (0..100).map(move |id| craft(id).udp(port, 80, &[7; 1300]));
+    let packets: Vec<_> = flow(1).zip(flow(2)).flat_map(|(one, other)| [one, other]).collect();
+    let (mut join, mut space, mut read) = (Join::everything(), [0; 1420], vec![0; 1 << 17]);
+    let (mut writes, mut segments) = (0, 0);
+    let before = ALLOCATIONS.get();
+    let refused = join.send(packets.iter().map(Vec::as_slice), |slices| {
+        writes += 1;
+        let mut length = 0;
+        for slice in slices {
+            read[length..][..slice.len()].copy_from_slice(slice);
+            length += slice.len();
+        }
+        let (header, packet) = read[..length].split_at_mut(VnetHeader::LENGTH);
+        let mut split = Split::begin(VnetHeader::read(header).unwrap(), packet, space.len()).unwrap();
+        while split.next(packet, &mut space).is_some() {
+            segments += 1;
+        }
+        Ok(())
+    });
+    assert_eq!((ALLOCATIONS.get() - before, refused, segments), (0, 0, 200));
+    assert_eq!(writes, 4, "50 of these fill a super packet");
 }

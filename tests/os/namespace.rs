@@ -32,8 +32,15 @@ pub fn block_on(test: impl Future<Output = ()>) {
 
 /// Runs `ip ARGUMENTS` in this thread's namespace; what it printed.
 pub fn ip(arguments: &str) -> String {
-    let output =
-        Command::new("ip").args(arguments.split_whitespace()).output().expect("iproute2 is installed");
-    assert!(output.status.success(), "ip {arguments}: {}", String::from_utf8_lossy(&output.stderr));
+    run("ip", arguments)
+}
+
+/// The same with any program.
+pub fn run(program: &str, arguments: &str) -> String {
+    let output = Command::new(program)
+        .args(arguments.split_whitespace())
+        .output()
+        .unwrap_or_else(|error| panic!("{program} has to be installed (`make deps`): {error}"));
+    assert!(output.status.success(), "{program} {arguments}: {}", String::from_utf8_lossy(&output.stderr));
     String::from_utf8(output.stdout).unwrap()
 }

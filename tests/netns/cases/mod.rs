@@ -26,6 +26,8 @@ mod lan_hosts;
 
 mod internet_egress;
 
+mod tun_offload;
+
 mod path_mtu;
 
 mod bad_datagrams;

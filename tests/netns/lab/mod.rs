@@ -5,6 +5,7 @@
 //! itself), and `station`s (stock wireguard-go). `echo`, `ping`, `iperf`, `nmap`, `sniffer` and `injector` observe.
 //! Nothing sleeps to synchronise: `wait` polls a condition until a deadline.
 
+pub mod bulk;
 pub mod command;
 pub mod container;
 pub mod echo;
@@ -17,6 +18,7 @@ pub mod inside;
 pub mod internet;
 pub mod iperf;
 pub mod lan;
+pub mod largest;
 pub mod link;
 pub mod meter;
 pub mod namespace;

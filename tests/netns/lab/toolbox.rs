@@ -6,6 +6,7 @@ use std::sync::OnceLock;
 
 /// Program and Debian package; `.ci/packages` lists the same for `make deps`.
 const TOOLS: &[(&str, &str)] = &[
+    ("ethtool", "ethtool"),
     ("ip", "iproute2"),
     ("iperf3", "iperf3"),
     ("nft", "nftables"),

@@ -1,17 +1,35 @@
 //! The TUN device: packets to and from the kernel, in batches.
 //!
 //! The device is gone when the process is, with its addresses and routes. Its MTU, addresses and routes are
-//! `netlink`'s. Offloads (`IFF_VNET_HDR`) are not asked for yet; when they are, `receive` splits what the kernel hands
-//! over and nobody else sees it.
+//! `netlink`'s. Where the kernel has segmentation offload (`IFF_VNET_HDR`), many packets of one flow cross the device
+//! at once, as a super packet of up to 64 KiB: [`split`] cuts what comes, [`join`] joins what goes, and nobody else
+//! sees it.
+
+mod intake;
+#[doc(hidden)]
+pub mod join;
+mod layout;
+mod open;
+mod run;
+mod segment;
+#[doc(hidden)]
+pub mod split;
+#[doc(hidden)]
+pub mod vnet_header;
+
+#[cfg(test)]
+mod tests;
 
 use std::array;
-use std::fs;
-use std::io;
+use std::fs::{self, File};
+use std::io::{self, Write};
 
 use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
-use tun_rs::{DeviceBuilder, SyncDevice};
 
+use self::intake::Intake;
+use self::join::Join;
+use self::open::{Offload, Opened};
 use super::batch::Batch;
 use super::ready;
 use crate::config::InterfaceName;
@@ -38,14 +56,14 @@ pub enum TunError {
 
 /// The device, and the memory that packets are read into. Made inside a tokio runtime.
 pub struct TunDevice {
-    device: AsyncFd<SyncDevice>,
+    device: AsyncFd<File>,
     name: InterfaceName,
     index: u32,
-    mtu: u16,
+    intake: Intake,
+    join: Join,
     memory: Vec<u8>,
-    /// Bytes of one slot of `memory`: more than the MTU, so that a packet that is too large is seen to be.
+    /// Bytes of one slot of `memory`: the MTU, and what makes them lie well.
     slot: usize,
-    oversized: u64,
 }
 
 impl std::fmt::Debug for TunDevice {
@@ -64,23 +82,22 @@ impl TunDevice {
     /// [`TunError`], with the mend.
     pub fn open(name: &InterfaceName, mtu: u16) -> Result<Self, TunError> {
         let refused = |error: io::Error| refusal(name, error);
-        let device = DeviceBuilder::new().name(name.as_str()).enable(false).build_sync().map_err(refused)?;
-        device.set_nonblocking(true).map_err(refused)?;
-        let index = device.if_index().map_err(refused)?;
+        let Opened { file, index, offload } = open::open(name.as_str()).map_err(refused)?;
+        tracing::debug!(?offload, "TUN device is open");
         // The kernel would give the device a link-local address and solicit routers through the mesh; and a host that
         // does without IPv6 elsewhere has it here. A kernel without IPv6 has no such files.
         for (setting, value) in [("addr_gen_mode", "1"), ("disable_ipv6", "0")] {
             let _ = fs::write(format!("/proc/sys/net/ipv6/conf/{name}/{setting}"), value);
         }
-        let slot = (usize::from(mtu) + 1).next_multiple_of(64);
+        let slot = usize::from(mtu).next_multiple_of(64);
         Ok(Self {
-            device: ready::watch(device, INTEREST).map_err(refused)?,
+            device: ready::watch(file, INTEREST).map_err(refused)?,
             name: name.clone(),
             index,
-            mtu,
+            intake: Intake::new(offload > Offload::Plain, mtu),
+            join: Join::new(offload),
             memory: vec![0; slot * BATCH],
             slot,
-            oversized: 0,
         })
     }
 
@@ -105,31 +122,35 @@ impl TunDevice {
         Ok(())
     }
 
-    /// Reads a batch without waiting and hands it to `handle`, unless nothing waits.
+    /// Reads a batch without waiting and hands it to `handle`, unless nothing waits. What of a super packet is too much
+    /// for the batch begins the next.
     ///
     /// # Errors
     /// The kernel's; [`is_gone`] tells the one that stays.
     pub fn receive(&mut self, handle: impl FnOnce(&mut [&mut [u8]])) -> io::Result<Batch> {
-        let mut lengths = [0; BATCH];
-        let mut count = 0;
-        let (size, mtu) = (self.slot, usize::from(self.mtu));
-        let mut read = |device: &SyncDevice| {
-            while count < BATCH {
-                let length = device.recv(&mut self.memory[count * size..][..size])?;
-                if length > mtu {
-                    // Somebody changed the interface's MTU; `netlink` sets it back.
-                    self.oversized += 1;
-                    continue;
+        let Self { device, intake, memory, slot, .. } = self;
+        let (mut lengths, mut count, mut reads) = ([0; BATCH], 0, 0);
+        let mut fill = |device: Option<&File>| {
+            loop {
+                while count < BATCH
+                    && let Some(length) = intake.next(&mut memory[count * *slot..][..*slot])
+                {
+                    lengths[count] = length;
+                    count += 1;
                 }
-                lengths[count] = length;
-                count += 1;
+                match device {
+                    Some(device) if count < BATCH && reads < BATCH => intake.read(device)?,
+                    _ => return Ok(()),
+                }
+                reads += 1;
             }
-            Ok(())
         };
+        // What is left of the last batch waits for no readiness.
+        fill(None)?;
         // The runtime keeps the two kinds of readiness apart, and tries one at a time.
-        let outcome = match self.device.try_io(Interest::READABLE, &mut read) {
+        let outcome = match device.try_io(Interest::READABLE, |device| fill(Some(device))) {
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-                self.device.try_io(Interest::ERROR, &mut read)
+                device.try_io(Interest::ERROR, |device| fill(Some(device)))
             }
             outcome => outcome,
         };
@@ -139,29 +160,36 @@ impl TunDevice {
         {
             return Err(error);
         }
-        if count == 0 {
-            return Ok(Batch::Empty);
+        if count > 0 {
+            let mut slots = memory.chunks_exact_mut(*slot).zip(lengths);
+            let mut packets: [&mut [u8]; BATCH] = array::from_fn(|_| {
+                slots.next().map_or_else(Default::default, |(slot, length)| &mut slot[..length])
+            });
+            handle(&mut packets[..count]);
         }
-        let mut slots = self.memory.chunks_exact_mut(self.slot).zip(lengths);
-        let mut packets: [&mut [u8]; BATCH] = array::from_fn(|_| {
-            slots.next().map_or_else(Default::default, |(slot, length)| &mut slot[..length])
-        });
-        handle(&mut packets[..count]);
-        Ok(if count < BATCH { Batch::Last } else { Batch::More })
+        Ok(match count {
+            _ if count == BATCH || reads == BATCH => Batch::More,
+            0 => Batch::Empty,
+            _ => Batch::Last,
+        })
     }
 
-    /// Hands one packet to the kernel.
-    ///
-    /// # Errors
-    /// The kernel's: `EIO` while the interface is down, `EINVAL` for what is no packet.
-    pub fn send(&self, packet: &[u8]) -> io::Result<()> {
-        self.device.get_ref().send(packet).map(|_| ())
+    /// Hands packets to the kernel, those of each flow in order; how many it refused: all while the interface is down
+    /// (`EIO`), and what is no packet (`EINVAL`).
+    pub fn send<'a>(&mut self, packets: impl IntoIterator<Item = &'a [u8]>) -> u64 {
+        let mut device = self.device.get_ref();
+        self.join.send(packets, |slices| device.write_vectored(slices).map(|_| ()))
     }
 
     /// Packets larger than the MTU that the kernel handed over.
     #[must_use]
     pub fn oversized(&self) -> u64 {
-        self.oversized
+        self.intake.oversized
+    }
+
+    /// What the kernel handed over, since this was asked last, that could not be made into packets.
+    pub fn take_malformed(&mut self) -> u64 {
+        std::mem::take(&mut self.intake.malformed)
     }
 }
 
@@ -179,24 +207,5 @@ fn refusal(name: &InterfaceName, error: io::Error) -> TunError {
         Some(libc::EBUSY) => TunError::InUse { name },
         Some(libc::EINVAL | libc::EEXIST) => TunError::NoTun { name },
         _ => TunError::Other { name, error },
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn every_refusal_of_the_kernel_has_its_mend() {
-        for (code, mend) in [
-            (libc::ENODEV, "install kmod-tun (OpenWrt) or run `modprobe tun`"),
-            (libc::EPERM, "run as root, or with CAP_NET_ADMIN"),
-            (libc::EBUSY, "stop it or write another `interface`"),
-            (libc::EINVAL, "remove it or write another `interface`"),
-            (libc::ENOMEM, "cannot make interface vpm0"),
-        ] {
-            let said = refusal(&InterfaceName::default(), io::Error::from_raw_os_error(code)).to_string();
-            assert!(said.contains(mend), "{said}");
-        }
     }
 }
