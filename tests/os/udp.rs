@@ -166,7 +166,11 @@ fn a_train_wider_than_its_path_arrives_datagram_by_datagram_and_other_paths_keep
             let bytes = numbered(20, 1000);
             here.send(&Transmit { ecn: 2, ..train(narrow, &bytes, 1000) }, now());
             let came = receive(&mut there, bytes.len()).await;
-            assert_eq!((came.len(), came[0].ecn), (if TRAINS { 1 } else { 20 }, 2), "a refusal is about one path");
+            assert_eq!(
+                (came.len(), came[0].ecn),
+                (if TRAINS { 1 } else { 20 }, 2),
+                "a refusal is about one path"
+            );
             assert_eq!(here.take_losses(), Default::default());
         }
     });
