@@ -11,6 +11,8 @@ SUDO := $(if $(ROOT),,sudo --preserve-env=PATH)
 
 include benches/bench.mk
 include fuzz/fuzz.mk
+include openwrt/cross/cross.mk
+include openwrt/pack/pack.mk
 
 build:
 	cargo build --release

@@ -52,19 +52,17 @@ class Writer:
                 return kind << 28 | self.place(struct.pack(form, len(data)) + data, width, shared)
         raise ValueError("too long")
 
-    def row(self, kind, values):
+    def list(self, values):
+        """apk marks lists as objects where it builds them in place, and reads either."""
         while values and values[-1] == NULL:
             values = values[:-1]
         if not values:
             return NULL
-        return kind << 28 | self.place(struct.pack(f"<{len(values) + 1}I", len(values) + 1, *values), 4)
-
-    def array(self, values):
-        return self.row(ARRAY, values)
+        return OBJECT << 28 | self.place(struct.pack(f"<{len(values) + 1}I", len(values) + 1, *values), 4)
 
     def object(self, fields):
         """`fields` by their numbers, which count from 1."""
-        return self.row(OBJECT, [fields.get(n, NULL) for n in range(1, max(fields, default=0) + 1)])
+        return self.list([fields.get(n, NULL) for n in range(1, max(fields, default=0) + 1)])
 
     def finish(self, root):
         struct.pack_into("<I", self.block, 4, root)

@@ -32,8 +32,7 @@ def pack(package):
     folders = [folder(writer, name, inside, package.epoch) for name, inside in paths]
     info[PI_INSTALLED_SIZE] = writer.number(sum(len(file.data) for _, inside in paths for file in inside))
     info[PI_HASHES] = writer.blob(bytes(IDENTITY), shared=False)
-    # `apk mkpkg` marks these two lists as objects, and reads either.
-    root = {PKG_INFO: writer.object(info), PKG_PATHS: writer.row(adb.OBJECT, folders)}
+    root = {PKG_INFO: writer.object(info), PKG_PATHS: writer.list(folders)}
     said = scripts(package)
     root[PKG_SCRIPTS] = writer.object({number: writer.blob(said[number]) for number in sorted(said)})
     database = bytearray(writer.finish(writer.object(root)))
@@ -80,7 +79,7 @@ def information(writer, package):
         PI_LICENSE: writer.blob(package.license),
         PI_ORIGIN: writer.blob(package.source),
         PI_MAINTAINER: writer.blob(package.maintainer),
-        PI_DEPENDS: writer.array([writer.object({DEP_NAME: writer.blob(name)}) for name in sorted(package.depends)]),
+        PI_DEPENDS: writer.list([writer.object({DEP_NAME: writer.blob(name)}) for name in sorted(package.depends)]),
     }
 
 
@@ -101,7 +100,7 @@ def folder(writer, name, inside, epoch):
         files.append(writer.object(fields))
     fields = {DI_NAME: writer.blob(name)}
     fields[DI_ACL] = writer.object(owner(writer, 0o755))
-    fields[DI_FILES] = writer.row(adb.OBJECT, files)
+    fields[DI_FILES] = writer.list(files)
     return writer.object(fields)
 
 

@@ -52,11 +52,11 @@ def apk_index(packages, description="vpmesh"):
         fields = {}
         for number, said in sorted(info.items()):
             if isinstance(said, list):
-                fields[number] = writer.array([writer.object({1: writer.blob(depend[0])}) for depend in said])
+                fields[number] = writer.list([writer.object({1: writer.blob(depend[0])}) for depend in said])
             else:
                 fields[number] = writer.number(said) if isinstance(said, int) else writer.blob(said)
         entries.append(writer.object(fields))
-    root = {apk.NDX_DESCRIPTION: writer.blob(description), apk.NDX_PACKAGES: writer.array(entries)}
+    root = {apk.NDX_DESCRIPTION: writer.blob(description), apk.NDX_PACKAGES: writer.list(entries)}
     return writer.finish(writer.object(root))
 
 
