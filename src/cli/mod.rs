@@ -10,11 +10,13 @@ mod explain;
 mod flows;
 pub mod key;
 mod output;
+#[cfg(feature = "desk")]
 pub mod owner;
 mod peers;
 mod reload;
 pub mod rosters;
 mod run;
+#[cfg(feature = "desk")]
 pub mod station;
 mod status;
 mod table;
@@ -58,10 +60,12 @@ enum Command {
     /// Check the configuration and rosters: every error as FILE:LINE, what, and the mend.
     Check(check::CheckArgs),
     /// An owner's key; a roster signed (tests first), verified.
+    #[cfg(feature = "desk")]
     Owner(owner::OwnerArgs),
     /// A node's WireGuard key.
     Key(key::KeyArgs),
     /// Stations of a roster.
+    #[cfg(feature = "desk")]
     Station(station::StationArgs),
 }
 
@@ -81,8 +85,10 @@ pub fn main() -> ExitCode {
     let socket = arguments.control.clone().unwrap_or_else(|| socket(config));
     let result = match arguments.command {
         Command::Check(args) => check::run(&args, arguments.config.as_deref()),
+        #[cfg(feature = "desk")]
         Command::Owner(args) => owner::run(args),
         Command::Key(args) => key::run(args),
+        #[cfg(feature = "desk")]
         Command::Station(args) => station::run(args),
         Command::Run => Ok(run::run(config)),
         Command::Explain(explain) => Ok(explain::explain(&explain, &socket)),
