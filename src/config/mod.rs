@@ -25,7 +25,9 @@ pub use parse::levels;
 pub const CONFIG_FILE: &str = "/etc/vpmesh/node.toml";
 /// Where the control socket is unless the configuration says otherwise.
 pub const CONTROL_SOCKET: &str = "/var/run/vpmesh.sock";
-/// What relative paths in `/etc/config/vpmesh` are relative to.
+/// Where a router has it instead.
+pub const UCI_FILE: &str = "/etc/config/vpmesh";
+/// What relative paths in UCI are relative to.
 pub const UCI_FOLDER: &str = "/etc/vpmesh";
 /// The largest configuration file that is read, in bytes.
 pub const CONFIG_BYTES_MAX: usize = 64 * 1024;
