@@ -5,11 +5,12 @@ ROOT := $(filter 0,$(shell id -u))
 RUNNER := $(if $(ROOT),,--config "target.'cfg(unix)'.runner='sudo --preserve-env=PATH'")
 SUDO := $(if $(ROOT),,sudo --preserve-env=PATH)
 
-.PHONY: build deps test test-netns test-old-kernel demo
+.PHONY: build deps test test-netns test-old-kernel test-mips demo
 
 .DEFAULT_GOAL := build
 
 include benches/bench.mk
+include benches/packet_path/counts.mk
 include fuzz/fuzz.mk
 
 build:
@@ -30,6 +31,11 @@ test-netns: deps
 test-old-kernel: deps
 	cargo test --features no-offload --test os $(RUNNER)
 	cargo test --features no-offload --test netns $(RUNNER) -- --test-threads=2 two_stations lan_hosts tun_offload
+
+# What is below the wall, on a big-endian CPU of 32 bits; ten minutes the first time.
+test-mips: deps
+	openwrt/cross/setup
+	openwrt/cross/cargo mips test --lib --no-default-features
 
 demo: deps
 	cargo build --release
