@@ -1,0 +1,55 @@
+'use strict';
+'require baseclass';
+'require ui';
+
+// LuCI's sortable table, for the keyboard too, and with the column's order told to screen readers.
+
+const DIRECTIONS = { asc: 'ascending', desc: 'descending' };
+
+function tellOrder(headings) {
+	for (const heading of headings) {
+		const direction = DIRECTIONS[heading.getAttribute('data-sort-direction')];
+
+		if (direction)
+			heading.setAttribute('aria-sort', direction);
+		else
+			heading.removeAttribute('aria-sort');
+	}
+}
+
+// Texts become text nodes: LuCI takes a bare text for HTML, and names come from other people's rosters.
+function cell(value) {
+	const [ key, shown ] = Array.isArray(value) ? value : [ `${value}`, value ];
+
+	return [ key, (shown instanceof Node) ? shown : document.createTextNode(`${shown}`) ];
+}
+
+return baseclass.extend({
+	// A table with these columns, and what it says without rows. `update` takes rows: lists of cells, each a text or
+	// `[sort key, text or node]`.
+	create: function(id, captions, placeholder) {
+		const table = new ui.Table(captions, { id: id }, E('em', [ placeholder ]));
+		const node = table.render();
+		const headings = [ ...node.querySelectorAll('th') ];
+
+		for (const heading of headings) {
+			heading.setAttribute('scope', 'col');
+			heading.setAttribute('tabindex', '0');
+			heading.addEventListener('keydown', (event) => {
+				if (event.key != 'Enter' && event.key != ' ')
+					return;
+				event.preventDefault();
+				heading.click();
+			});
+		}
+		node.addEventListener('click', () => tellOrder(headings));
+		tellOrder(headings);
+		return {
+			node: node,
+			update: (rows) => {
+				table.update(rows.map((row) => row.map(cell)), E('em', [ placeholder ]));
+				tellOrder(headings);
+			}
+		};
+	}
+});
