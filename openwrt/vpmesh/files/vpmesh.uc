@@ -69,8 +69,8 @@ function status(out) {
 
 	if (type(answer.rules) == 'array') {
 		const rules = largest(RULES_MAX, (rule) => rule.matches);
-		for (let rule in answer.rules)
-			rules.add(rule);
+		for (let i = 0; i < length(answer.rules); i++)
+			rules.add(answer.rules[i]);
 		const most = rules.finish();
 		answer.rules = most.rows;
 		answer.rules_total = most.total;
@@ -89,7 +89,7 @@ function table(most, weight) {
 		for (; length(line); line = out.read('line'))
 			if (substr(line, 0, 1) == '{')
 				rows.add(json(rtrim(line, ',\n')));
-			else if (!(trim(line) in [ '[', ']', '[]' ]))
+			else if (index([ '[', ']', '[]' ], trim(line)) < 0)
 				die('not a row');
 		return rows.finish();
 	};
@@ -152,6 +152,7 @@ function ask(request, args, read) {
 	if (!answer)
 		return { error: 'no temporary file' };
 
+	// Nothing is ever put in, but without the last function ucode of 2026 leaves a pipe open (uc_uloop_task_clear).
 	const one = task(() => {
 		answer.write(sprintf('%J', run(args, read)));
 		answer.flush();
@@ -163,7 +164,7 @@ function ask(request, args, read) {
 		}
 		catch (error) {}
 		answer.close();
-	});
+	}, () => null);
 	if (!one)
 		return { error: 'no process' };
 	push(tasks, one);
@@ -189,11 +190,10 @@ return {
 			call: (request) => {
 				const asked = request.args;
 
-				for (let name in [ 'from', 'to' ])
-					if (!good(asked[name], PARTY))
-						return { error: `${name} is no node's path, no address, and not "internet"` };
+				if (!good(asked.from, PARTY) || !good(asked.to, PARTY))
+					return { error: 'from and to are a node\'s path, an address, or internet' };
 				if (!good(asked.service, SERVICE))
-					return { error: 'service is none; write any, icmp, tcp/PORT, udp/FIRST-LAST or proto/NUMBER' };
+					return { error: 'service is none that there is; write any, icmp, tcp/PORT, udp/FIRST-LAST or proto/NUMBER' };
 				return ask(request, [ 'explain', '--json', '--', asked.from, asked.to, asked.service ], whole);
 			}
 		},

@@ -12,6 +12,9 @@ const callPeers = rpc.declare({ object: 'vpmesh', method: 'peers', reject: true 
 const PARTY = '[0-9A-Za-z:][0-9A-Za-z:.\\/\\-]{0,254}';
 const SERVICE = '[0-9A-Za-z][0-9A-Za-z\\/\\-]{0,31}';
 
+// The theme has no red label.
+const DENIED = 'background:#b00; color:#fff';
+
 const VERDICTS = { allow: () => _('allow'), deny: () => _('deny'), unknown: () => _('cannot tell') };
 
 function field(id, label, hint, pattern, choices) {
@@ -30,10 +33,10 @@ function field(id, label, hint, pattern, choices) {
 }
 
 function verdict(value, first) {
-	const style = { allow: 'label success', deny: 'label important', unknown: 'label warning' }[value] ?? 'label';
+	const kind = { allow: 'label success', unknown: 'label warning' }[value] ?? 'label';
 
 	return [
-		E('span', { 'class': style }, [ VERDICTS[value] ? VERDICTS[value]() : value ]),
+		E('span', { 'class': kind, 'style': (value == 'deny') ? DENIED : null }, [ VERDICTS[value] ? VERDICTS[value]() : value ]),
 		...(first ? [ ' ', E('strong', [ _('← the first denial') ]) ] : [])
 	];
 }
@@ -101,18 +104,15 @@ return view.extend({
 		const names = [ 'internet', ...(peers.rows ?? []).map((peer) => peer.peer) ];
 
 		this.answer = E('div', { 'id': 'answer', 'aria-live': 'polite' });
-		this.line = E('input', {
-			'type': 'text', 'id': 'line', 'class': 'cbi-input-text', 'readonly': true, 'style': 'width:100%; font-family:monospace',
-			'focus': (event) => event.target.select()
+		this.line = E('code', {
+			'id': 'line', 'style': 'display:block; margin:9px 0; padding:9px; white-space:pre-wrap; overflow-wrap:anywhere'
 		});
 		this.copied = E('span', { 'role': 'status' });
 		this.command = E('div', { 'class': 'cbi-section', 'style': 'display:none' }, [
-			E('label', { 'for': 'line' }, [ _('The same on the router’s command line') ]),
+			E('h3', [ _('The same on the router’s command line') ]),
 			this.line,
-			E('p', [
-				E('button', { 'type': 'button', 'class': 'btn cbi-button', 'id': 'copy', 'click': () => this.copy() }, [ _('Copy') ]),
-				' ', this.copied
-			])
+			E('button', { 'type': 'button', 'class': 'btn cbi-button', 'id': 'copy', 'click': () => this.copy() }, [ _('Copy') ]),
+			' ', this.copied
 		]);
 		this.form = E('form', {
 			'id': 'question',
@@ -126,7 +126,9 @@ return view.extend({
 			field('to', _('To'), _('the same; the flow ends there'), PARTY, names),
 			field('service', _('Service'), _('any, icmp, tcp/PORT, udp/FIRST-LAST or proto/NUMBER'), SERVICE,
 				[ 'any', 'icmp', 'tcp/22', 'tcp/80', 'tcp/443', 'tcp/445', 'udp/53' ]),
-			E('button', { 'type': 'submit', 'class': 'btn cbi-button cbi-button-action', 'id': 'ask' }, [ _('Explain') ])
+			E('p', { 'style': 'margin:18px 0' }, [
+				E('button', { 'type': 'submit', 'class': 'btn cbi-button cbi-button-action', 'id': 'ask' }, [ _('Explain') ])
+			])
 		]);
 
 		return E('div', [
@@ -147,7 +149,7 @@ return view.extend({
 			.catch((error) => ({ error: `${error?.message ?? error}` }))
 			.then((answer) => {
 				dom.content(this.answer, answerNodes(asked, answer));
-				this.line.value = `vpmesh explain ${asked.from} ${asked.to} ${asked.service}`;
+				dom.content(this.line, [ `vpmesh explain ${asked.from} ${asked.to} ${asked.service}` ]);
 				this.command.style.display = '';
 				dom.content(this.copied, []);
 			});
@@ -155,8 +157,7 @@ return view.extend({
 
 	// Pages without TLS have no clipboard of their own: `copy` works there.
 	copy: function() {
-		this.line.focus();
-		this.line.select();
+		window.getSelection().selectAllChildren(this.line);
 		dom.content(this.copied, [ document.execCommand('copy') ? _('copied') : _('press Ctrl+C') ]);
 	},
 

@@ -43,12 +43,16 @@ function shown(shown, all) {
 	return (shown < all) ? _('%d of %d shown, the largest').format(shown, all) : '';
 }
 
-function pairs(rows) {
-	return E('table', { 'class': 'table' }, rows.map(([ name, value ]) =>
-		E('tr', { 'class': 'tr' }, [
-			E('th', { 'class': 'td left', 'scope': 'row', 'width': '25%' }, [ name ]),
-			E('td', { 'class': 'td left', 'style': 'overflow-wrap:anywhere' }, [ value ])
-		])));
+// Two names with their values in each row: half the height.
+function pairs(all) {
+	const cells = ([ name, value ]) => [
+		E('th', { 'class': 'td left', 'scope': 'row', 'style': 'width:12%' }, [ name ]),
+		E('td', { 'class': 'td left', 'style': 'width:38%; overflow-wrap:anywhere' }, [ value ])
+	];
+	const half = Math.ceil(all.length / 2);
+
+	return E('table', { 'class': 'table' }, all.slice(0, half).map((left, i) =>
+		E('tr', { 'class': 'tr' }, [ ...cells(left), ...(all[half + i] ? cells(all[half + i]) : []) ])));
 }
 
 function alert(kind, title, lines) {
@@ -59,7 +63,7 @@ function alert(kind, title, lines) {
 }
 
 function reloadSentence(report) {
-	return _('%d owners, %d nodes; %d peers added, %d removed, %d flows cut').format(
+	return _('owners %d, nodes %d; peers added %d, removed %d; flows cut %d').format(
 		report.owners, report.nodes, report.peers_added, report.peers_removed, report.flows_cut);
 }
 
@@ -163,7 +167,7 @@ return view.extend({
 			section(_('Owners'), wide(this.owners)),
 			section(_('Peers'), this.peersNote, wide(this.peers)),
 			section(_('Turned away'), wide(this.drops),
-				E('details', { 'id': 'never-section' }, [ this.neverSummary, wide(this.never) ])),
+				E('details', { 'id': 'never-section', 'style': 'margin-bottom:18px' }, [ this.neverSummary, wide(this.never) ])),
 			section(_('Rules that matched'), this.rulesNote, wide(this.rules)),
 			section(_('Flows'), E('p', [
 				E('label', { 'for': 'flow-filter' }, [ _('Filter'), ' ' ]), filter, ' ', this.flowsNote
@@ -235,13 +239,14 @@ return view.extend({
 			[ _('Interface'), _('%s, MTU %d').format(status.interface, status.mtu) ],
 			[ _('UDP port'), status.listen ],
 			[ _('Addresses'), status.addresses.join(', ') || _('none') ],
-			[ _('Peers'), _('%d, %d up').format(status.peers, status.peers_up) ],
-			[ _('Flows'), _('%d of %d at most').format(status.flows, status.flows_max) ],
-			[ _('Passed'), _('from peers %s, to peers %s; from the kernel %s, to the kernel %s').format(
-				...[ status.from_peers, status.to_peers, status.from_kernel, status.to_kernel ].map(
-					(traffic) => amount.bytes(traffic.bytes))) ],
 			[ _('Last reload'), !last ? _('none since the start')
-				: last.report ? `${ago(last.ago)}: ${reloadSentence(last.report)}` : _('%s: refused').format(ago(last.ago)) ]
+				: last.report ? `${ago(last.ago)}: ${reloadSentence(last.report)}` : _('%s: refused').format(ago(last.ago)) ],
+			[ _('Peers'), _('%d, of them %d up').format(status.peers, status.peers_up) ],
+			[ _('Flows'), _('%d of %d at most').format(status.flows, status.flows_max) ],
+			[ _('Passed'), _('%s from peers, %s to peers').format(
+				amount.bytes(status.from_peers.bytes), amount.bytes(status.to_peers.bytes)) ],
+			[ _('Kernel'), _('%s from it, %s to it').format(
+				amount.bytes(status.from_kernel.bytes), amount.bytes(status.to_kernel.bytes)) ]
 		]));
 		this.owners.update(status.owners.map((owner) => [
 			owner.owner, [ owner.serial, `${owner.serial}` ], [ owner.nodes, `${owner.nodes}` ], owner.prefixes.join(', ')
