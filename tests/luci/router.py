@@ -11,6 +11,11 @@ ROOT = HERE.parent.parent
 APP = ROOT / "openwrt/luci-app-vpmesh/htdocs"
 ANSWERS = ROOT / "tests/cli"
 
+UCODE = ROOT / "openwrt/vpmesh/files/vpmesh.uc"
+
+PLUGIN_PAGE = """<!DOCTYPE html><script src="/ucode.js"></script>
+<script>const plugin = fetch('/vpmesh.uc').then(answer => answer.text()).then(load);</script>"""
+
 NOT_FOUND, PERMISSION_DENIED = 4, 6
 
 PAGE = """<!DOCTYPE html>
@@ -44,7 +49,8 @@ def answer(name):
 
 
 class Router:
-    """`ubus[method]` is what `ubus call vpmesh method` answers, or a number: ubus' status. Calls are kept in `calls`."""
+    """`ubus[method]` is what `ubus call vpmesh method` answers, or a number: ubus' status. Calls are kept in `calls`.
+    `uci` has the sections of /etc/config/vpmesh; None: there is no such file."""
 
     def __init__(self, luci=None):
         self.luci = pathlib.Path(luci) if luci else None
@@ -67,6 +73,12 @@ class Router:
 
             def do_GET(self):
                 path = self.path.split("?")[0]
+                if path == "/plugin":
+                    return self.give(200, "text/html; charset=utf-8", PLUGIN_PAGE.encode())
+                if path == "/ucode.js":
+                    return self.give(200, "text/javascript", (HERE / "ucode.js").read_bytes())
+                if path == "/vpmesh.uc":
+                    return self.give(200, "text/plain", UCODE.read_bytes())
                 if path.startswith("/page/"):
                     return self.give(200, "text/html; charset=utf-8", router.page(path.removeprefix("/page/")).encode())
                 file = router.file(path)
@@ -77,6 +89,9 @@ class Router:
 
             def do_POST(self):
                 body = json.loads(self.rfile.read(int(self.headers["Content-Length"])) or b"{}")
+                if self.path == "/system":
+                    out, err, code = router.program(body["argv"])
+                    return self.give(200, "application/json", json.dumps({"out": out, "err": err, "code": code}).encode())
                 replies = [router.reply(one) for one in body] if isinstance(body, list) else router.reply(body)
                 self.give(200, "application/json", json.dumps(replies).encode())
 
@@ -91,6 +106,8 @@ class Router:
                              "node": "alice/attic/gw", "private_key": "/etc/vpmesh/node.key",
                              "owner_key": "/etc/vpmesh/alice.pub", "enabled": "1"}}
         self.calls = []
+        # What the plugin's `system` does: argv to what is printed, what is said, and the exit code.
+        self.program = lambda argv: ("", "", 255)
 
     def page(self, view):
         environment = {"resource": "/luci-static/resources", "base_url": "/luci-static/resources", "media": "/luci-static/bootstrap",

@@ -154,7 +154,9 @@ class Table {
 			'class': 'td', 'data-title': this.heads[i].innerText.trim(), 'data-value': Array.isArray(cell) ? cell[0] : null
 		}, Array.isArray(cell) ? cell[1] : cell))));
 
-		this.node.replaceChildren(this.head, ...(rows.length ? rows
+		while (this.node.lastChild != this.head)
+			this.node.lastChild.remove();
+		this.node.append(...(rows.length ? rows
 			: [ E('tr', { 'class': 'tr placeholder' }, [ E('td', { 'class': 'td' }, placeholder) ]) ]));
 	}
 

@@ -33,7 +33,7 @@ function ownerKey(text) {
 	if (text.length != 56 || !text.startsWith('RW') || /[._]/.test(text))
 		return path(text);
 
-	return /^RW[Q-T][A-Za-z0-9+/]{53}$/.test(text) || _('Write the owner’s public key (RWQ…) or its file’s path');
+	return /^RW[Q-T][A-Za-z0-9+\/]{53}$/.test(text) || _('Write the owner\'s public key (RWQ...) or its file\'s path');
 }
 
 function interfaceName(text) {
@@ -104,11 +104,11 @@ const buffer = () => whole(65536, 67108864, _('Write bytes, 65536 to 67108864'))
 
 // Key, title, help, check, what holds when it is left out (`null`: it must be written), an example.
 const OPTIONS = () => [
-	[ 'node', _('Node'), _('Which gateway or relay of the owner’s roster this is: OWNER/ROOM/GATEWAY or OWNER/RELAY.'),
+	[ 'node', _('Node'), _('Which gateway or relay of the owner\'s roster this is: OWNER/ROOM/GATEWAY or OWNER/RELAY.'),
 	  node, null, 'alice/attic/gw' ],
-	[ 'private_key', _('Private key'), _('The file of WireGuard’s key, of mode 0600; "vpmesh key new FILE" makes it.'),
+	[ 'private_key', _('Private key'), _('The file of WireGuard\'s key, of mode 0600; "vpmesh key new FILE" makes it.'),
 	  path, null, '/etc/vpmesh/node.key' ],
-	[ 'owner_key', _('Owner’s key'), _('The public key of the owner (RWQ…), or its file’s path. Everything else follows from the owner’s roster.'),
+	[ 'owner_key', _('Owner\'s key'), _('The public key of the owner (RWQ...), or its file\'s path. Everything else follows from the owner\'s roster.'),
 	  ownerKey, null, '/etc/vpmesh/alice.pub' ],
 	[ 'rosters', _('Rosters'), _('The folder with NAME.toml and NAME.toml.sig.'), path, '/etc/vpmesh/rosters' ],
 	[ 'interface', _('Interface'), _('The name of the TUN device.'), interfaceName, 'vpm0' ],
@@ -125,7 +125,7 @@ const OPTIONS = () => [
 	  whole(256, 4194304, _('Write 256 to 4194304 flows')), '65536' ],
 	[ 'log', _('Log'), _('A level (error, warn, info, debug, trace, off), or levels by module: info,vpmesh::os=debug.'),
 	  levels, 'info' ],
-	[ 'receive_buffer', _('Receive buffer'), _('Bytes of the UDP socket’s buffer, 65536 to 67108864.'), buffer(), '1048576' ],
+	[ 'receive_buffer', _('Receive buffer'), _('Bytes of the UDP socket\'s buffer, 65536 to 67108864.'), buffer(), '1048576' ],
 	[ 'send_buffer', _('Send buffer'), _('The same for what is sent.'), buffer(), '1048576' ]
 ];
 

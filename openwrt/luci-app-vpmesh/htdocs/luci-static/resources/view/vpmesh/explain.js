@@ -37,7 +37,7 @@ function verdict(value, first) {
 
 	return [
 		E('span', { 'class': kind, 'style': (value == 'deny') ? DENIED : null }, [ VERDICTS[value] ? VERDICTS[value]() : value ]),
-		...(first ? [ ' ', E('strong', [ _('← the first denial') ]) ] : [])
+		...(first ? [ ' ', E('strong', [ `← ${_('the first denial')}` ]) ] : [])
 	];
 }
 
@@ -109,7 +109,7 @@ return view.extend({
 		});
 		this.copied = E('span', { 'role': 'status' });
 		this.command = E('div', { 'class': 'cbi-section', 'style': 'display:none' }, [
-			E('h3', [ _('The same on the router’s command line') ]),
+			E('h3', [ _('The same on the router\'s command line') ]),
 			this.line,
 			E('button', { 'type': 'button', 'class': 'btn cbi-button', 'id': 'copy', 'click': () => this.copy() }, [ _('Copy') ]),
 			' ', this.copied
@@ -122,7 +122,7 @@ return view.extend({
 				this.explain();
 			}
 		}, [
-			field('from', _('From'), _('a node’s path, as alice/attic/laptop, an address, or internet'), PARTY, names),
+			field('from', _('From'), _('a node\'s path, as alice/attic/laptop, an address, or internet'), PARTY, names),
 			field('to', _('To'), _('the same; the flow ends there'), PARTY, names),
 			field('service', _('Service'), _('any, icmp, tcp/PORT, udp/FIRST-LAST or proto/NUMBER'), SERVICE,
 				[ 'any', 'icmp', 'tcp/22', 'tcp/80', 'tcp/443', 'tcp/445', 'udp/53' ]),
@@ -142,12 +142,16 @@ return view.extend({
 
 	explain: function() {
 		const asked = {};
+		const number = this.questions = (this.questions ?? 0) + 1;
 
 		for (const name of [ 'from', 'to', 'service' ])
 			asked[name] = this.form.querySelector(`#${name}`).value;
 		return callExplain(asked.from, asked.to, asked.service)
 			.catch((error) => ({ error: `${error?.message ?? error}` }))
 			.then((answer) => {
+				// Answers may come in another order than they were asked for.
+				if (number != this.questions)
+					return;
 				dom.content(this.answer, answerNodes(asked, answer));
 				dom.content(this.line, [ `vpmesh explain ${asked.from} ${asked.to} ${asked.service}` ]);
 				this.command.style.display = '';
