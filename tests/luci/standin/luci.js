@@ -264,6 +264,14 @@ class Value extends Option {
 }
 
 class Flag extends Option {
+	// LuCI writes a flag whatever it was.
+	store() {
+		if (this.rmempty && this.value() == this.default)
+			uci.unset(this.map.config, this.section, this.key);
+		else
+			uci.set(this.map.config, this.section, this.key, this.value());
+	}
+
 	value() {
 		return this.input.checked ? '1' : '0';
 	}
