@@ -403,10 +403,14 @@ class Configuration(Pages):
         for key, value in (("node", "alice/attic/gw"), ("private_key", "/etc/vpmesh/node.key"), ("owner_key", KEY)):
             self.browser.type(self.field(key), value)
         self.save()
-        self.wait_for_call("set")
-        self.assertEqual(self.asked("add")[0][2] | {"values": None},
-                         {"config": "vpmesh", "type": "node", "name": "main", "values": None})
-        self.assertEqual(self.asked("set")[0][2]["values"]["node"], "alice/attic/gw")
+        self.wait_for_call("add")
+        self.assertEqual([call[2] for call in self.asked("add")], [{"config": "vpmesh", "type": "node", "name": "main", "values": {
+            "enabled": "0", "node": "alice/attic/gw", "private_key": "/etc/vpmesh/node.key", "owner_key": KEY}}])
+
+    def test_without_the_packages_file_the_page_says_so(self):
+        self.router.uci = None
+        self.browser.open(f"{self.router.url}/page/vpmesh/configuration")
+        self.browser.wait("document.querySelector('#view [role=alert]')?.innerText.includes('/etc/config/vpmesh')")
 
 
 class Looks(Pages):

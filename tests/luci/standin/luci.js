@@ -91,8 +91,8 @@ const uci = {
 	changed: {},
 	added: {},
 	call: (method, params) => rpc.declare({ object: 'uci', method, params: Object.keys(params), reject: true })(...Object.values(params)),
-	load: (config) => uci.call('get', { config }).then((answer) => { uci.values[config] = answer.values; })
-		.catch(() => { uci.values[config] = {}; }),
+	load: (config) => uci.values[config] ? Promise.resolve()
+		: uci.call('get', { config }).then((answer) => { uci.values[config] = answer.values; }),
 	get: (config, section, option) => {
 		const found = Object.assign({}, uci.values[config]?.[section], uci.changed[section]);
 
@@ -104,7 +104,12 @@ const uci = {
 	set: (config, section, option, value) => { (uci.changed[section] ??= {})[option] = value; },
 	unset: (config, section, option) => { (uci.changed[section] ??= {})[option] = null; },
 	save: (config) => {
-		const tasks = Object.entries(uci.added).map(([ name, { type } ]) => uci.call('add', { config, type, name, values: {} }));
+		const tasks = Object.entries(uci.added).map(([ name, { type } ]) => {
+			const values = uci.changed[name] ?? {};
+
+			delete uci.changed[name];
+			return uci.call('add', { config, type, name, values });
+		});
 
 		for (const [ section, options ] of Object.entries(uci.changed)) {
 			const set = Object.entries(options).filter(([ , value ]) => value != null);

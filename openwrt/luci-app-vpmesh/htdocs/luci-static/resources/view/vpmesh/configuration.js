@@ -134,10 +134,16 @@ return view.extend({
 		return uci.load('vpmesh').then(() => {
 			if (!uci.get('vpmesh', 'main'))
 				uci.add('vpmesh', 'node', 'main');
-		});
+			return null;
+		}).catch((error) => `${error?.message ?? error}`);
 	},
 
-	render: function() {
+	render: function(fault) {
+		if (fault)
+			return E('div', { 'class': 'alert-message error', 'role': 'alert' }, [
+				E('h4', [ _('/etc/config/vpmesh can\'t be read; the package vpmesh brings it') ]), E('p', [ fault ])
+			]);
+
 		const map = new form.Map('vpmesh', _('vpmesh'),
 			_('This node. Who may talk to whom is in the rosters, which their owners write and sign.'));
 		const section = map.section(form.NamedSection, 'main', 'node', _('Node'));
