@@ -1,4 +1,4 @@
-# LuCI's pages and the rpcd plugin, in Chromium; see tests/luci/. Packages in .ci/packages.luci.
+# LuCI's pages and the rpcd plugin, in Chromium, half a minute. Packages in .ci/packages and .ci/packages.luci.
 #
 #   make test-luci                       on a stand-in of LuCI's runtime; pictures in .work/luci/
 #   make test-luci LUCI=FOLDER           on the real one: a checkout of LuCI
@@ -10,7 +10,7 @@ LUCI_APP := openwrt/luci-app-vpmesh
 test-luci:
 	.ci/deps luci
 	cargo build
-	cd tests/luci && LUCI="$(LUCI)" python3 -B -m unittest
+	cd tests/luci && LUCI="$(abspath $(LUCI))" python3 -B -m unittest
 
 # The texts to translate, of all pages. `xgettext` comes with the package gettext.
 luci-pot:

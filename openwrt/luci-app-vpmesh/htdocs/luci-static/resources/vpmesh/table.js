@@ -17,11 +17,14 @@ function tellOrder(headings) {
 	}
 }
 
+// A name has up to 255 characters without a space.
+const NARROW = 'display:inline-block; max-width:24em; overflow-wrap:anywhere';
+
 // Texts become text nodes: LuCI takes a bare text for HTML, and names come from other people's rosters.
 function cell(value) {
 	const [ key, shown ] = Array.isArray(value) ? value : [ `${value}`, value ];
 
-	return [ key, (shown instanceof Node) ? shown : document.createTextNode(`${shown}`) ];
+	return [ key, (shown instanceof Node) ? shown : E('span', { 'style': NARROW }, [ `${shown}` ]) ];
 }
 
 return baseclass.extend({

@@ -161,6 +161,7 @@ return view.extend({
 			section(_('Node'), this.node, E('button', {
 				'class': 'btn cbi-button cbi-button-action',
 				'id': 'reload',
+				'style': 'margin-bottom:18px',
 				'disabled': L.hasViewPermission() ? null : true,
 				'click': () => this.reload()
 			}, [ _('Read rosters again') ])),
