@@ -1,9 +1,8 @@
 // The ubus object `vpmesh`: what `/usr/bin/vpmesh … --json` prints, for LuCI and for `ubus call vpmesh status`.
 //
 // rpcd serves everybody from one thread, so the program runs in a task of its own. No shell is in between: arguments are
-// an array, checked here first. A task holds one line of the answer at a time, so a table of any size is read in little
-// memory, and only the largest rows go on (a ubus message has 1 MiB at most). What goes wrong is
-// { "error": "…" }, in the words of the program.
+// an array, checked here first. Of a table, which waits in an unnamed file of /tmp and is read line by line, only the
+// largest rows go on: a ubus message has 1 MiB at most. What goes wrong is { "error": "…" }, in the words of the program.
 
 'use strict';
 

@@ -17,14 +17,17 @@ function tellOrder(headings) {
 	}
 }
 
-// A name has up to 255 characters without a space.
-const NARROW = 'display:inline-block; max-width:24em; overflow-wrap:anywhere';
+// A name has up to 255 characters without a space: words that long are broken, and others are not.
+const LONG_WORD = /\S{25}/;
+const BROKEN = 'display:inline-block; max-width:min(24em, 40vw); overflow-wrap:break-word';
 
-// Texts become text nodes: LuCI takes a bare text for HTML, and names come from other people's rosters.
+// Texts become text nodes in a node: LuCI takes a bare text for HTML, and names come from other people's rosters.
 function cell(value) {
 	const [ key, shown ] = Array.isArray(value) ? value : [ `${value}`, value ];
 
-	return [ key, (shown instanceof Node) ? shown : E('span', { 'style': NARROW }, [ `${shown}` ]) ];
+	if (shown instanceof Node)
+		return [ key, shown ];
+	return [ key, E('span', { 'style': LONG_WORD.test(shown) ? BROKEN : null }, [ `${shown}` ]) ];
 }
 
 return baseclass.extend({
