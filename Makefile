@@ -5,7 +5,7 @@ ROOT := $(filter 0,$(shell id -u))
 RUNNER := $(if $(ROOT),,--config "target.'cfg(unix)'.runner='sudo --preserve-env=PATH'")
 SUDO := $(if $(ROOT),,sudo --preserve-env=PATH)
 
-.PHONY: build deps test test-netns demo
+.PHONY: build deps test test-netns test-old-kernel demo
 
 .DEFAULT_GOAL := build
 
@@ -27,6 +27,11 @@ test: deps
 # The cases in network namespaces; CASE=revocation runs those whose names have that in them.
 test-netns: deps
 	cargo test --test netns $(RUNNER) $(CASE) -- --test-threads=2
+
+# A build that finds no segmentation offload in the kernel, neither at the socket nor at the TUN device.
+test-old-kernel: deps
+	cargo test --features no-offload --test os $(RUNNER)
+	cargo test --features no-offload --test netns $(RUNNER) -- --test-threads=2 two_stations lan_hosts tun_offload
 
 demo: deps
 	cargo build --release

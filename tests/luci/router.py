@@ -104,7 +104,8 @@ class Router:
                      "explain": answer("explain-deny-json"), "reload": answer("reload-json")}
         self.uci = {"main": {".anonymous": False, ".type": "node", ".name": "main", ".index": 0,
                              "node": "alice/attic/gw", "private_key": "/etc/vpmesh/node.key",
-                             "owner_key": "/etc/vpmesh/alice.pub", "enabled": "1"}}
+                             "owner_key": "/etc/vpmesh/alice.pub", "enabled": "1",
+                             "control": "/var/run/vpmesh/control.sock"}}
         self.calls = []
         # What the plugin's `system` does: argv to what is printed, what is said, and the exit code.
         self.program = lambda argv: ("", "", 255)

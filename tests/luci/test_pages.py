@@ -316,7 +316,7 @@ class Configuration(Pages):
         "owner_key": ([KEY, "/etc/vpmesh/alice.pub", "alice.pub"], [KEY[:-1] + "=", "RWZ" + KEY[3:], "RWQ!" + KEY[4:]]),
         "rosters": (["/etc/vpmesh/rosters", "rosters"], []),
         "interface": (["vpm0", "a.b-c_D", "x" * 15], ["x" * 16, "a/b", "lo", "all", "a b"]),
-        "listen": (["1", "51888", "65535"], ["0", "70000", "65536", "-1", "x", "1.5", "007"]),
+        "listen": (["1", "51888", "65535"], ["0", "70000", "65536", "-1", "x", "1.5"]),
         "control": (["/var/run/vpmesh.sock", "/" + "a" * 106], ["/" + "a" * 107]),
         "metrics": (["127.0.0.1:9588", "[::1]:9588", "[2001:db8::1]:1", "[::ffff:10.0.0.1]:80"],
                     ["127.0.0.1", "127.0.0.1:0", "localhost:9588", "::1:9588", "[::1]", "256.0.0.1:80", "1.2.3:80", "[1::2::3]:80",
@@ -351,24 +351,23 @@ class Configuration(Pages):
                 self.assertTrue(self.refused(key, value), f"{key} = {value!r} is bad")
 
     def test_the_daemon_takes_and_refuses_the_same(self):
-        numbers = {"listen", "mtu", "fwmark", "flows", "receive_buffer", "send_buffer"}
         base = {"node": "alice/attic/gw", "private_key": "node.key", "owner_key": KEY}
         with tempfile.TemporaryDirectory() as folder:
-            file = pathlib.Path(folder) / "node.toml"
+            file = pathlib.Path(folder) / "vpmesh"
             for key, (good, bad) in self.VALUES.items():
                 for value in good + bad:
-                    lines = [f"{name} = {text if name in numbers else json.dumps(text)}" for name, text in (base | {key: value}).items()]
-                    file.write_text("\n".join(lines) + "\n")
+                    lines = [f"option {name} '{text}'" for name, text in (base | {key: value}).items()]
+                    file.write_text("\n".join(["config node 'main'", *lines, ""]))
                     said = subprocess.run([VPMESH, "check", "--config", file], capture_output=True, text=True, timeout=20)
                     self.assertNotEqual(said.returncode, 2, said.stderr)
                     # A fault of the text has the file's line; that a file is not there has not.
-                    refused = bool(re.search(r"node\.toml:\d+: ", said.stdout + said.stderr))
+                    refused = bool(re.search(r"/vpmesh:\d+: ", said.stdout + said.stderr))
                     self.assertEqual(refused, value in bad, f"{key} = {value!r}: {said.stdout}{said.stderr}")
 
     def test_what_is_required_may_not_be_empty_and_the_rest_may(self):
         self.open("configuration")
         for key in self.VALUES:
-            self.assertEqual(self.refused(key, ""), key in ("node", "private_key", "owner_key"), key)
+            self.assertEqual(self.refused(key, ""), key in ("node", "private_key", "owner_key", "control"), key)
 
     def test_the_options_are_the_keys_of_the_configuration(self):
         source = (ROOT / "src/config/parse.rs").read_text()
@@ -405,7 +404,8 @@ class Configuration(Pages):
         self.save()
         self.wait_for_call("add")
         self.assertEqual([call[2] for call in self.asked("add")], [{"config": "vpmesh", "type": "node", "name": "main", "values": {
-            "enabled": "0", "node": "alice/attic/gw", "private_key": "/etc/vpmesh/node.key", "owner_key": KEY}}])
+            "enabled": "0", "node": "alice/attic/gw", "private_key": "/etc/vpmesh/node.key", "owner_key": KEY,
+            "control": "/var/run/vpmesh/control.sock"}}])
 
     def test_without_the_packages_file_the_page_says_so(self):
         self.router.uci = None

@@ -50,7 +50,7 @@ class Plugin(unittest.TestCase):
         self.prints(*printed("explain-deny-json"))
         answer = self.call("explain", **{"from": "internet", "to": "alice/attic/nas", "service": "tcp/22"})
         self.assertEqual(answer["verdict"], "deny")
-        self.assertEqual(self.ran, [["/usr/bin/vpmesh", *words.split()] for words in (
+        self.assertEqual(self.ran, [["/usr/bin/vpmesh", "--config", "/etc/config/vpmesh", *words.split()] for words in (
             "status --json", "reload --json", "peers --json", "flows --json",
             "explain --json -- internet alice/attic/nas tcp/22")])
 

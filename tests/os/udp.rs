@@ -14,6 +14,9 @@ use crate::namespace::{block_on, in_namespace, ip};
 const OPTIONS: UdpOptions =
     UdpOptions { port: 0, fwmark: None, receive_buffer: 4 << 20, send_buffer: 4 << 20 };
 
+/// Whether what is tested uses the kernel's trains.
+const TRAINS: bool = !cfg!(feature = "no-offload");
+
 fn port() -> UdpPort {
     UdpPort::bind(&OPTIONS).unwrap()
 }
@@ -70,9 +73,9 @@ fn a_train_goes_out_and_comes_in_whole_in_both_families() {
             let bytes = [numbered(10, 1200), vec![7; 300]].concat();
             here.send(&train((host, there.port().unwrap()).into(), &bytes, 1200), now());
             let came = receive(&mut there, bytes.len()).await;
-            assert_eq!(came.len(), 1, "the kernel has GRO");
+            assert_eq!(came.len(), if TRAINS { 1 } else { 11 }, "the kernel has GRO");
             assert_eq!((came[0].source, came[0].local), ((host, here.port().unwrap()).into(), Some(host)));
-            assert_eq!((came[0].stride, &came[0].bytes), (1200, &bytes));
+            assert_eq!((came[0].stride, came.concat_bytes()), (1200, bytes));
             assert_eq!(here.take_losses(), Default::default());
         }
     });
@@ -86,7 +89,7 @@ fn a_train_longer_than_the_kernel_takes_goes_out_in_several() {
         here.send(&train(([127, 0, 0, 1], there.port().unwrap()).into(), &bytes, 1000), now());
         let came = receive(&mut there, bytes.len()).await;
         assert_eq!(came.concat_bytes(), bytes);
-        assert!(came.len() < 10, "{} pieces", came.len());
+        assert!(came.len() < 10 || !TRAINS, "{} pieces", came.len());
     });
 }
 
@@ -163,7 +166,11 @@ fn a_train_wider_than_its_path_arrives_datagram_by_datagram_and_other_paths_keep
             let bytes = numbered(20, 1000);
             here.send(&Transmit { ecn: 2, ..train(narrow, &bytes, 1000) }, now());
             let came = receive(&mut there, bytes.len()).await;
-            assert_eq!((came.len(), came[0].ecn), (1, 2), "a refusal is about one path");
+            assert_eq!(
+                (came.len(), came[0].ecn),
+                (if TRAINS { 1 } else { 20 }, 2),
+                "a refusal is about one path"
+            );
             assert_eq!(here.take_losses(), Default::default());
         }
     });
@@ -394,6 +401,7 @@ fn a_queue_that_stands_is_marked_one_datagram_at_a_time_and_a_burst_is_not() {
             }
             let (mut slots, mut at, mut marked, mut read) =
                 (ReceiveSlots::default(), now(), Vec::new(), Vec::new());
+            let mut batches = 0;
             there.readable().await.unwrap();
             while read.len() < 400 * bytes.len() {
                 there
@@ -403,10 +411,11 @@ fn a_queue_that_stands_is_marked_one_datagram_at_a_time_and_a_burst_is_not() {
                     })
                     .unwrap();
                 at += std::time::Duration::from_millis(pause);
+                batches += 1;
             }
             assert_eq!(read, bytes.repeat(400));
             assert_eq!(!marked.is_empty(), standing, "{segments}");
-            assert!(marked.len() < 40 && marked.iter().all(|&length| length == 100), "{marked:?}");
+            assert!(marked.len() < batches && marked.iter().all(|&length| length == 100), "{marked:?}");
         }
     });
 }

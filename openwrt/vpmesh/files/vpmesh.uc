@@ -11,6 +11,8 @@ import { connect } from 'ubus';
 import { task } from 'uloop';
 
 const PROGRAM = '/usr/bin/vpmesh';
+// What the init script starts the daemon with: it names the control socket.
+const CONFIG = '/etc/config/vpmesh';
 // Milliseconds; less than the 30 s after which rpcd itself gives up.
 const PATIENCE = 20000;
 // The daemon serves eight clients at once; the shell keeps some.
@@ -105,7 +107,7 @@ function run(args, read) {
 		if (files[number]?.fileno() != number)
 			return { error: 'no temporary files' };
 
-	const code = system([ PROGRAM, ...args ], PATIENCE);
+	const code = system([ PROGRAM, '--config', CONFIG, ...args ], PATIENCE);
 	const out = files[1];
 	const said = files[2];
 

@@ -236,7 +236,7 @@ class Option {
 	store() {
 		const value = this.value();
 
-		if (value == (this.saved() ?? ''))
+		if (value == (uci.get(this.map.config, this.section, this.key) ?? ''))
 			return;
 		if (value == '' || (this.rmempty && value == this.default))
 			uci.unset(this.map.config, this.section, this.key);

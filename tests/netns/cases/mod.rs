@@ -32,6 +32,8 @@ mod path_mtu;
 
 mod bad_datagrams;
 
+mod crowd;
+
 mod bad_rosters;
 
 mod thousand_stations;

@@ -74,7 +74,9 @@ impl World {
 
     /// Starts both transfers and returns when they run.
     fn transfer(&self, to: fn(&Station) -> IpAddr) -> [Client; 2] {
-        let start = |from: &Station, to| Client::start(&self.lab, &from.namespace, to, PORT, "-t 8 -b 20M");
+        // Small writes: one of 128 KiB is a burst that a stock client's socket has hardly room for.
+        let options = "-t 8 -b 20M -l 8K";
+        let start = |from: &Station, to| Client::start(&self.lab, &from.namespace, to, PORT, options);
         let clients = [start(&self.thief, to(&self.vault)), start(&self.honest, to(&self.diary))];
         for station in [&self.vault, &self.diary] {
             let before = station.received_bytes();

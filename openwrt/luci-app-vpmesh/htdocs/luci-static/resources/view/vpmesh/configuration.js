@@ -3,8 +3,8 @@
 'require form';
 'require uci';
 
-// The node's own configuration: UCI `vpmesh.main`, with the keys of /etc/vpmesh/node.toml. Each check is the one of
-// src/config/parse.rs, and says what would do.
+// The node's own configuration: UCI `vpmesh.main`, which the daemon reads. Each check is the one of src/config/parse.rs,
+// and says what would do.
 
 const SOCKET_PATH_MAX = 107;
 // Bits of marks that OpenWrt's mwan3 and pbr use.
@@ -50,7 +50,7 @@ function socketPath(text) {
 }
 
 function whole(least, most, mend) {
-	return (text) => /^(0|[1-9]\d*)$/.test(text) && +text >= least && +text <= most || mend;
+	return (text) => /^\d+$/.test(text) && +text >= least && +text <= most || mend;
 }
 
 function octet(text) {
@@ -82,7 +82,7 @@ function addressAndPort(text) {
 }
 
 function fwmark(text) {
-	const mark = /^(0x[0-9a-fA-F]+|[1-9]\d*)$/.test(text) ? +text : 0;
+	const mark = /^(0x[0-9a-fA-F]+|\d+)$/.test(text) ? +text : 0;
 
 	return mark >= 1 && mark <= 0xffffffff && (mark & FWMARK_TAKEN) == 0
 		|| _('Write a number with none of the bits 0x00ff3f00, as 0x51000000');
@@ -120,7 +120,9 @@ const OPTIONS = () => [
 	  fwmark, _('none') ],
 	[ 'metrics', _('Metrics'), _('ADDRESS:PORT where /metrics is served to Prometheus. Anybody who reaches it can read it.'),
 	  addressAndPort, _('none') ],
-	[ 'control', _('Control socket'), _('Its path; LuCI and "vpmesh status" ask there.'), socketPath, '/var/run/vpmesh.sock' ],
+	// The daemon's user can write in this folder, and not where the socket is when the key is left out.
+	[ 'control', _('Control socket'), _('Its path; LuCI and "vpmesh status" ask there.'), socketPath, null,
+	  '/var/run/vpmesh/control.sock' ],
 	[ 'flows', _('Flows'), _('The most flows that are kept, 256 to 4194304.'),
 	  whole(256, 4194304, _('Write 256 to 4194304 flows')), '65536' ],
 	[ 'log', _('Log'), _('A level (error, warn, info, debug, trace, off), or levels by module: info,vpmesh::os=debug.'),
@@ -158,6 +160,8 @@ return view.extend({
 				(fallback == null) ? help : `${help} ${_('Left out: %s.').format(fallback)}`);
 
 			option.placeholder = fallback ?? example;
+			if (key == 'control')
+				option.default = example;
 			option.rmempty = fallback != null;
 			option.optional = fallback != null;
 			// LuCI asks for empty texts too, and refuses them itself where they may not be.
