@@ -12,6 +12,7 @@ SUDO := $(if $(ROOT),,sudo --preserve-env=PATH)
 include benches/bench.mk
 include benches/packet_path/counts.mk
 include fuzz/fuzz.mk
+include tests/luci/luci.mk
 
 build:
 	cargo build --release
@@ -21,6 +22,7 @@ deps:
 
 test: deps
 	cargo test -- --skip cases::
+	$(MAKE) --no-print-directory test-luci
 	$(MAKE) --no-print-directory test-netns
 
 # The cases in network namespaces; CASE=revocation runs those whose names have that in them.
