@@ -10,9 +10,11 @@ SUDO := $(if $(ROOT),,sudo --preserve-env=PATH)
 .DEFAULT_GOAL := build
 
 include benches/bench.mk
+include benches/packet_path/counts.mk
 include fuzz/fuzz.mk
 include openwrt/cross/cross.mk
 include openwrt/pack/pack.mk
+include tests/luci/luci.mk
 
 build:
 	cargo build --release
@@ -22,6 +24,7 @@ deps:
 
 test: deps
 	cargo test -- --skip cases::
+	$(MAKE) --no-print-directory test-luci
 	$(MAKE) --no-print-directory test-netns
 
 # The cases in network namespaces; CASE=revocation runs those whose names have that in them.

@@ -51,7 +51,12 @@ def pack(package):
 def with_lists(package):
     """[(folder, [File])] by name, the root being "", with the lists that OpenWrt's scripts and sysupgrade read."""
     name = f"/lib/apk/packages/{package.name}"
-    lists = {".list": "".join(f"{file.path}\n" for file in package.files)}
+    listed = [file.path for file in package.files]
+    lists = {}
+    if package.user:
+        lists[".rusers"] = f"{package.user}\n"
+        listed = sorted([*listed, f"{name}.rusers"])
+    lists[".list"] = "".join(f"{path}\n" for path in listed)
     if package.conffiles:
         lists[".conffiles"] = "".join(f"{path}\n" for path in package.conffiles)
         lists[".conffiles_static"] = "".join(

@@ -15,6 +15,8 @@ RELEASE = 1
 SECTION = "net"
 SOURCE = "feeds/vpmesh/vpmesh"
 DEPENDS = ["kmod-tun"]
+# USER:GROUP that the package makes, with numbers that are free on the router.
+USER = "vpmesh:vpmesh"
 MAINTAINER = "vpmesh maintainers"
 DESCRIPTION = [
     "Virtual private mesh for rooms, stations and applications",
@@ -46,6 +48,7 @@ class Package:
     prerm: str | None = None
     name: str = NAME
     section: str = SECTION
+    user: str = USER
     source: str = SOURCE
     maintainer: str = MAINTAINER
     depends: list[str] = field(default_factory=lambda: list(DEPENDS))

@@ -69,6 +69,7 @@ def control(package, installed_size):
         ("SourceName", package.name),
         ("License", package.license),
         ("Section", package.section),
+        ("Require-User", package.user),
         ("SourceDateEpoch", str(package.epoch)),
         ("Maintainer", package.maintainer),
         ("Architecture", architecture(package)),

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use super::rosters::{self, Sheet};
 use crate::base::signify::{FILE_MAX, OwnerKey};
 use crate::base::{Fault, Line, PrivateKey, PublicKey};
-use crate::config::{CONFIG_BYTES_MAX, CONFIG_FILE, Config, OwnerKeySource};
+use crate::config::{CONFIG_BYTES_MAX, Config, OwnerKeySource};
 use crate::mesh::accept::{self, Own};
 use crate::os::store::Store;
 use crate::os::whole_file;
@@ -27,7 +27,7 @@ pub fn run(args: &CheckArgs, config: Option<&Path>) -> anyhow::Result<ExitCode> 
     let mut report = Report::default();
     let config = match (config, args.rosters.is_empty()) {
         (Some(path), _) => Some(path),
-        (None, true) => Some(Path::new(CONFIG_FILE)),
+        (None, true) => Some(super::usual_config()),
         (None, false) => None,
     };
     if let Some(path) = config {

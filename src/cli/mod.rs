@@ -26,14 +26,15 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
-use crate::config::{CONFIG_FILE, CONTROL_SOCKET};
+use crate::config::{CONFIG_FILE, CONTROL_SOCKET, UCI_FILE};
 use crate::daemon::configuration;
 
 /// A virtual private mesh for rooms, stations and applications.
 #[derive(Debug, Parser)]
 #[command(name = "vpmesh", version, disable_help_subcommand = true)]
 struct Arguments {
-    /// The node's configuration; /etc/vpmesh/node.toml unless another is named.
+    /// The node's configuration; /etc/vpmesh/node.toml unless another is named, or /etc/config/vpmesh where there is
+    /// only that.
     #[arg(long, global = true, value_name = "FILE")]
     config: Option<PathBuf>,
     /// The running daemon's control socket, else the configuration's.
@@ -81,7 +82,7 @@ struct Print {
 #[must_use]
 pub fn main() -> ExitCode {
     let arguments = Arguments::parse();
-    let config = arguments.config.as_deref().unwrap_or(Path::new(CONFIG_FILE));
+    let config = arguments.config.as_deref().unwrap_or_else(|| usual_config());
     let socket = arguments.control.clone().unwrap_or_else(|| socket(config));
     let result = match arguments.command {
         Command::Check(args) => check::run(&args, arguments.config.as_deref()),
@@ -101,6 +102,12 @@ pub fn main() -> ExitCode {
         output::complain(format_args!("{error:#}"));
         ExitCode::FAILURE
     })
+}
+
+/// Where the configuration is when nobody says.
+fn usual_config() -> &'static Path {
+    let (file, uci) = (Path::new(CONFIG_FILE), Path::new(UCI_FILE));
+    if !file.exists() && uci.exists() { uci } else { file }
 }
 
 /// The control socket: as configured, else the usual one. A configuration that can't be read doesn't keep anybody from

@@ -1,10 +1,12 @@
 //! The keys of the file, each with its line, and every fault that was met while they were read.
 
+use std::num::{IntErrorKind, ParseIntError};
 use std::ops::RangeInclusive;
 use std::sync::Arc;
 
 use toml::de::{DeTable, DeValue};
 
+use super::uci;
 use crate::base::{Fault, Faults, Line};
 
 /// Keys not taken yet. Each is taken once; those that nobody took are unknown.
@@ -19,12 +21,29 @@ pub(super) struct Keys<'t> {
 struct Entry<'t> {
     key: String,
     line: Line,
-    value: DeValue<'t>,
+    value: Value<'t>,
+}
+
+enum Value<'t> {
+    Toml(DeValue<'t>),
+    /// UCI has texts only, and numbers are written in them.
+    Uci(String),
+    UciList,
 }
 
 impl<'t> Keys<'t> {
+    /// Reads UCI's one section.
+    pub(super) fn read_uci(file: &Arc<str>, text: &str) -> Result<Self, Faults> {
+        let entries = uci::read(file, text)?.into_iter().map(|setting| Entry {
+            key: setting.key,
+            line: setting.line,
+            value: setting.value.map_or(Value::UciList, Value::Uci),
+        });
+        Ok(Self { file: file.clone(), entries: entries.collect(), known: Vec::new(), faults: Vec::new() })
+    }
+
     /// Reads the TOML of one table. Values that are tables themselves are nobody's keys.
-    pub(super) fn read(file: &Arc<str>, text: &'t str) -> Result<Self, Faults> {
+    pub(super) fn read_toml(file: &Arc<str>, text: &'t str) -> Result<Self, Faults> {
         let line_at = |offset: usize| {
             let before = text.get(..offset).unwrap_or(text);
             Line(u32::try_from(before.matches('\n').count() + 1).unwrap_or(u32::MAX))
@@ -42,7 +61,7 @@ impl<'t> Keys<'t> {
         let entries = table.into_inner().into_iter().map(|(key, value)| Entry {
             line: line_at(key.span().start),
             key: key.into_inner().into_owned(),
-            value: value.into_inner(),
+            value: Value::Toml(value.into_inner()),
         });
         Ok(Self { file: file.clone(), entries: entries.collect(), known: Vec::new(), faults: Vec::new() })
     }
@@ -51,7 +70,8 @@ impl<'t> Keys<'t> {
     pub(super) fn text(&mut self, key: &'static str, mend: &str) -> Option<(String, Line)> {
         let entry = self.take(key)?;
         match entry.value {
-            DeValue::String(text) => Some((text.into_owned(), entry.line)),
+            Value::Toml(DeValue::String(text)) => Some((text.into_owned(), entry.line)),
+            Value::Uci(text) => Some((text, entry.line)),
             other => {
                 self.fault(entry.line, format!("{key} is {}, not a text", kind(&other)), mend);
                 None
@@ -87,27 +107,37 @@ impl<'t> Keys<'t> {
         mend: &str,
     ) -> Option<(u32, Line)> {
         let entry = self.take(key)?;
-        let DeValue::Integer(number) = &entry.value else {
-            self.fault(entry.line, format!("{key} is {}, not a whole number", kind(&entry.value)), mend);
-            return None;
-        };
-        let digits = number.as_str().replace('_', "");
-        match i128::from_str_radix(&digits, number.radix()) {
-            Ok(value) if (i128::from(*range.start())..=i128::from(*range.end())).contains(&value) => {
-                u32::try_from(value).ok().map(|value| (value, entry.line))
-            }
-            _ => {
+        let (written, radix, digits) = match &entry.value {
+            Value::Toml(DeValue::Integer(number)) => {
                 let prefix = match number.radix() {
                     16 => "0x",
                     8 => "0o",
                     2 => "0b",
                     _ => "",
                 };
-                self.fault(
-                    entry.line,
-                    format!("{key} = {prefix}{} is out of range", shortened(&digits)),
-                    mend,
-                );
+                let digits = number.as_str().replace('_', "");
+                (format!("{prefix}{digits}"), number.radix(), digits)
+            }
+            Value::Uci(text) => match text.strip_prefix("0x") {
+                Some(digits) => (text.clone(), 16, digits.to_owned()),
+                None => (text.clone(), 10, text.clone()),
+            },
+            other => {
+                self.fault(entry.line, format!("{key} is {}, not a whole number", kind(other)), mend);
+                return None;
+            }
+        };
+        match i128::from_str_radix(&digits, radix) {
+            Ok(value) if (i128::from(*range.start())..=i128::from(*range.end())).contains(&value) => {
+                u32::try_from(value).ok().map(|value| (value, entry.line))
+            }
+            Err(error) if matches!(entry.value, Value::Uci(_)) && !is_too_long(&error) => {
+                let what = format!("{key} = {:?} is no whole number", shortened(&written));
+                self.fault(entry.line, what, mend);
+                None
+            }
+            _ => {
+                self.fault(entry.line, format!("{key} = {} is out of range", shortened(&written)), mend);
                 None
             }
         }
@@ -151,7 +181,16 @@ impl<'t> Keys<'t> {
     }
 }
 
-fn kind(value: &DeValue<'_>) -> &'static str {
+fn is_too_long(error: &ParseIntError) -> bool {
+    matches!(error.kind(), IntErrorKind::PosOverflow | IntErrorKind::NegOverflow)
+}
+
+fn kind(value: &Value<'_>) -> &'static str {
+    let value = match value {
+        Value::Toml(value) => value,
+        Value::Uci(_) => return "a text",
+        Value::UciList => return "a list",
+    };
     match value {
         DeValue::String(_) => "a text",
         DeValue::Integer(_) => "a whole number",

@@ -1,12 +1,14 @@
 //! The node's own configuration (DESIGN 9): which mesh node this is, its key, its owner's key, where rosters are.
 //!
-//! Text becomes a [`Config`] in one place (`parse`), with every fault at once, each with its line and its mend. Nothing
+//! Text becomes a [`Config`] in one place (`parse`), with every fault at once, each with its line and its mend; it is
+//! TOML, or on a router UCI with the same keys. Nothing
 //! is read from disk here: paths are made absolute against the folder of the file, and what they name is opened above
 //! the wall.
 
 mod interface;
 mod keys;
 mod parse;
+mod uci;
 
 use std::net::SocketAddr;
 use std::num::NonZeroU32;
@@ -23,6 +25,10 @@ pub use parse::levels;
 pub const CONFIG_FILE: &str = "/etc/vpmesh/node.toml";
 /// Where the control socket is unless the configuration says otherwise.
 pub const CONTROL_SOCKET: &str = "/var/run/vpmesh.sock";
+/// Where a router has it instead.
+pub const UCI_FILE: &str = "/etc/config/vpmesh";
+/// What relative paths in UCI are relative to.
+pub const UCI_FOLDER: &str = "/etc/vpmesh";
 /// The largest configuration file that is read, in bytes.
 pub const CONFIG_BYTES_MAX: usize = 64 * 1024;
 /// Marks that OpenWrt's mwan3 and pbr use on packets; ours stays out of them.

@@ -11,7 +11,9 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 
 use super::keys::Keys;
-use super::{CONFIG_BYTES_MAX, CONTROL_SOCKET, Config, FWMARK_TAKEN, InterfaceName, OwnerKeySource};
+use super::{
+    CONFIG_BYTES_MAX, CONTROL_SOCKET, Config, FWMARK_TAKEN, InterfaceName, OwnerKeySource, UCI_FOLDER, uci,
+};
 use crate::base::signify::OwnerKey;
 use crate::base::{Fault, Faults, Line, NodePath};
 
@@ -25,7 +27,8 @@ const FLOWS: u32 = 65_536;
 const BUFFER: u32 = 1024 * 1024;
 
 impl Config {
-    /// Reads a node's configuration. `file` is its name in faults; paths in it are relative to `folder`.
+    /// Reads a node's configuration, TOML or UCI. `file` is its name in faults; paths in it are relative to `folder`,
+    /// in UCI's to [`UCI_FOLDER`].
     ///
     /// # Errors
     /// Every fault of the file, in the order of lines.
@@ -39,7 +42,11 @@ impl Config {
                 mend: format!("a configuration has at most {CONFIG_BYTES_MAX}"),
             }]));
         }
-        let mut keys = Keys::read(&file, text)?;
+        let (mut keys, folder) = if uci::is_uci(text) {
+            (Keys::read_uci(&file, text)?, Path::new(UCI_FOLDER))
+        } else {
+            (Keys::read_toml(&file, text)?, folder)
+        };
         let config = read(&mut keys, &Paths { folder }, file);
         keys.finish()?;
         // Nothing was refused, so what is required is there.
@@ -238,6 +245,46 @@ mod tests {
         assert_eq!(config.rosters, Path::new("/etc/vpmesh/../r"));
     }
 
+    /// The same configuration in UCI.
+    fn as_uci(toml: &str) -> String {
+        let option = |line: &str| {
+            let (key, value) = line.split_once('=').unwrap();
+            format!("\toption {} '{}'\n", key.trim(), value.trim().trim_matches('"'))
+        };
+        format!("config node 'main'\n{}", toml.lines().map(option).collect::<String>())
+    }
+
+    #[test]
+    fn every_key_is_the_same_in_uci() {
+        let text = smallest()
+            + "rosters = \"/r\"\ninterface = \"mesh0\"\nlisten = 1\ncontrol = \"/c\"\nmetrics = \"[::1]:9\"\n\
+               mtu = 1300\nfwmark = 0x51000000\nflows = 300\nlog = \"debug\"\nreceive_buffer = 70000\nsend_buffer = 80000\n";
+        assert_eq!(text.lines().count(), 14, "every key");
+        let uci = Config::parse("node.toml", Path::new("/elsewhere"), &as_uci(&text)).unwrap();
+        assert_eq!(uci, parse(&text).unwrap());
+    }
+
+    #[test]
+    fn the_faults_are_the_same_in_uci() {
+        for wrong in [
+            "listen = 70000",
+            "mtu = 100",
+            "lisen = 5",
+            "interface = \"a/b\"",
+            "fwmark = 0x100",
+            "log = \"loud\"",
+        ] {
+            let text = smallest() + wrong + "\n";
+            let (toml, uci) = (parse(&text).unwrap_err(), parse(&as_uci(&text)).unwrap_err());
+            // UCI has one line more above.
+            assert_eq!(uci.to_string(), toml.to_string().replace(":4:", ":5:"), "{wrong}");
+        }
+        let said = parse(&as_uci(&(smallest() + "mtu = many\n"))).unwrap_err().to_string();
+        assert!(said.contains(":5: mtu = \"many\" is no whole number; write 1280"), "{said}");
+        let said = parse(&(as_uci(&smallest()) + "\tlist mtu '1400'\n")).unwrap_err().to_string();
+        assert!(said.contains("mtu is a list, not a whole number"), "{said}");
+    }
+
     #[test]
     fn a_relay_is_a_node_too() {
         assert!(parse(&smallest().replace("alice/attic/gw", "alice/hill")).is_ok());
@@ -254,7 +301,22 @@ mod tests {
 
     #[test]
     fn no_text_makes_the_parser_panic() {
-        for text in ["", "\0", "=", "[", "node", "node = [[", "[a]\n[a]", "\u{feff}node = 1", "mtu = 1e999"] {
+        for text in [
+            "",
+            "\0",
+            "=",
+            "[",
+            "node",
+            "node = [[",
+            "[a]\n[a]",
+            "\u{feff}node = 1",
+            "mtu = 1e999",
+            "config",
+            "config node\noption",
+            "config node 'x",
+            "config node\n option mtu \"\\",
+            "config node\n option mtu 0x",
+        ] {
             assert!(parse(text).is_err(), "{text:?}");
         }
         assert!(parse(&"x".repeat(CONFIG_BYTES_MAX + 1)).is_err());

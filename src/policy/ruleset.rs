@@ -139,9 +139,8 @@ impl Memberships {
     }
 
     pub(super) fn labels_of(&self, rank: u32) -> &[u32] {
-        let at = rank as usize;
-        match (self.starts.get(at), self.starts.get(at + 1)) {
-            (Some(&start), Some(&end)) => &self.labels[start as usize..end as usize],
+        match self.starts.get(rank as usize..) {
+            Some(&[start, end, ..]) => &self.labels[start as usize..end as usize],
             _ => &[],
         }
     }

@@ -29,6 +29,9 @@ pub struct FlowTable {
     max: usize,
     seed: [u64; 4],
     base: Instant,
+    /// The running second of the table's time, and when the next one begins.
+    second: u32,
+    second_ends: Instant,
     index: HashTable<u32>,
     entries: Vec<Entry>,
     free: Vec<u32>,
@@ -74,6 +77,8 @@ impl FlowTable {
             max: max.clamp(SHARE, NIL as usize - 1),
             seed: words,
             base: now,
+            second: 0,
+            second_ends: now + Duration::from_secs(1),
             index: HashTable::new(),
             entries: Vec::new(),
             free: Vec::new(),
@@ -120,7 +125,11 @@ impl FlowTable {
         if let Transport::IcmpError { embedded, .. } = &packet.transport {
             return self.lookup_error(packet, embedded, from);
         }
-        let second = self.second(now);
+        if now >= self.second_ends {
+            self.second = self.second(now);
+            self.second_ends = self.base + Duration::from_secs(u64::from(self.second) + 1);
+        }
+        let second = self.second;
         let tuple = packet.tuple();
         let (mut key, mut side) = Key::new(&tuple);
         let mut found = self.find(&key);

@@ -242,18 +242,19 @@ impl Tunnels {
             self.schedule(id, now + BUSY_TICK);
         }
         let Some(peer) = self.slots.get_mut(id) else { return Opened::Drop(DropReason::UnknownIndex) };
-        let elsewhere = peer.endpoint().is_none_or(|home| home.address != source.address);
+        let here = peer.is_at(source);
+        let elsewhere = !here && peer.endpoint().is_none_or(|home| home.address != source.address);
         self.crowd.note(id, &mut peer.heard, elsewhere, datagram.len());
         let Some(tunn) = peer.tunn_if_made() else { return Opened::Drop(DropReason::UnknownIndex) };
         match tunn.decapsulate(None, datagram, buffer) {
             TunnResult::WriteToTunnelV4(bytes, _) | TunnResult::WriteToTunnelV6(bytes, _) => {
-                if peer.handle_authenticated(source, datagram.len(), now) {
+                if peer.handle_authenticated(source, here, datagram.len(), now) {
                     self.moved(id);
                 }
                 Opened::Packet { peer: id, bytes }
             }
             TunnResult::Done | TunnResult::WriteToNetwork(_) => {
-                if peer.handle_authenticated(source, datagram.len(), now) {
+                if peer.handle_authenticated(source, here, datagram.len(), now) {
                     self.moved(id);
                 }
                 Opened::Nothing { peer: id }

@@ -96,7 +96,8 @@ pub(super) struct Peer {
     pub(super) waiting: u8,
     /// When it is in the queue of wake-ups.
     pub(super) wake: Option<Instant>,
-    polled: Instant,
+    /// Until when the timers are as fresh as they must be while packets come and go.
+    fresh_until: Instant,
     session: SessionState,
     counts: Counts,
     /// In `Crowd`'s running window.
@@ -151,7 +152,7 @@ impl Peer {
             clock_stepped: false,
             waiting: 0,
             wake: None,
-            polled: now,
+            fresh_until: now + BUSY_TICK,
             session: SessionState { connected: false, initiated: None, active: None },
             counts: Counts::default(),
             heard: Heard::default(),
@@ -195,7 +196,7 @@ impl Peer {
     /// The state machine, made now if it was not.
     pub(super) fn tunn(&mut self, identity: &Identity, now: Instant) -> &mut Tunn {
         if self.tunn.is_none() {
-            self.polled = now;
+            self.fresh_until = now + BUSY_TICK;
         }
         self.tunn.get_or_insert_with(|| new_tunn(identity, &self.key, self.keepalive, self.index))
     }
@@ -206,7 +207,7 @@ impl Peer {
 
     /// Whether the timers stood still for longer than they may while packets come and go.
     pub(super) fn is_stale(&self, now: Instant) -> bool {
-        now.saturating_duration_since(self.polled) >= BUSY_TICK
+        now >= self.fresh_until
     }
 
     /// Learns from boringtun whether there is a session.
@@ -225,14 +226,25 @@ impl Peer {
         expired
     }
 
-    /// An authenticated data packet or keepalive came. Whether the peer moved.
-    pub(super) fn handle_authenticated(&mut self, source: Endpoint, len: usize, now: Instant) -> bool {
+    /// Whether the peer was last heard from, or is tried, at this place and through this address of ours.
+    pub(super) fn is_at(&self, source: Endpoint) -> bool {
+        self.place.current == Some(source)
+    }
+
+    /// An authenticated data packet or keepalive came. Whether the peer moved; `here`: [`Peer::is_at`] said it did not.
+    pub(super) fn handle_authenticated(
+        &mut self,
+        source: Endpoint,
+        here: bool,
+        len: usize,
+        now: Instant,
+    ) -> bool {
         self.counts.rx_packets += 1;
         self.counts.rx_bytes += len as u64;
         self.session.active = Some(now);
         self.session.connected = true;
         self.session.initiated = None;
-        self.move_to(source)
+        !here && self.move_to(source)
     }
 
     /// A handshake message was good, and answered with `answer` bytes. Whether the peer moved.
@@ -284,7 +296,7 @@ impl Peer {
 
     /// Runs the timers; what they ask for is written into `buffer`.
     pub(super) fn handle_timeout(&mut self, identity: &Identity, buffer: &mut [u8], now: Instant) -> Tick {
-        self.polled = now;
+        self.fresh_until = now + BUSY_TICK;
         let mut tick = Tick { send: None, unreachable: false };
         let mut len = 0;
         if let Some(tunn) = self.tunn.as_deref_mut() {

@@ -323,3 +323,37 @@ fn an_idle_daemon_sleeps() {
         assert!(switches() - last <= 1, "{} wake-ups in a second", switches() - last);
     });
 }
+
+/// As OpenWrt's init script starts it.
+#[test]
+fn it_runs_from_uci_as_nobody_with_two_capabilities() {
+    in_namespace(|| async {
+        let mut node = Node::new("");
+        let (folder, binary) = (node.folder.path().display().to_string(), node.at("vpmesh"));
+        let uci = format!(
+            "config node 'main'\n\toption enabled '1'\n\toption node 'alice/attic/gw'\n\toption listen '51888'\n\
+             \toption private_key '{folder}/node.key'\n\toption owner_key '{folder}/alice.pub'\n\
+             \toption rosters '{folder}/rosters'\n\toption control '{folder}/control'\n"
+        );
+        fs::write(node.at("node.toml"), uci).unwrap();
+        fs::copy(env!("CARGO_BIN_EXE_vpmesh"), &binary).unwrap();
+        fs::set_permissions(node.folder.path(), fs::Permissions::from_mode(0o755)).unwrap();
+        let owned = Command::new("chown").args(["-R", "nobody:nogroup", &folder]).status().unwrap();
+        assert!(owned.success());
+        let capabilities = "-all,+net_admin,+net_raw";
+        let mut command = Command::new("setpriv");
+        command
+            .args(["--reuid=nobody", "--regid=nogroup", "--clear-groups", "--no-new-privs"])
+            .args(["inh-caps", "ambient-caps", "bounding-set"].map(|set| format!("--{set}={capabilities}")))
+            .arg(&binary)
+            .args(["run", "--config"])
+            .arg(node.at("node.toml"));
+        let log = fs::File::create(node.at("log")).unwrap();
+        node.daemon = Some(command.stderr(log).stdin(Stdio::null()).spawn().unwrap());
+        wait_until("the daemon answers", || node.vpmesh(&["status"]).output().unwrap().status.success());
+        assert_eq!(node.status()["node"], "alice/attic/gw");
+        assert!(ip("-br link show vpm0").contains("UP"));
+        assert_eq!(ip("-6 -br addr show vpm0 scope link").trim(), "", "the kernel gave it no address");
+        assert!(!node.log().contains("WARN"), "{}", node.log());
+    });
+}

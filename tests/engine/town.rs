@@ -10,7 +10,7 @@ use vpmesh::base::{PrivateKey, PublicKey};
 use vpmesh::engine::{Datagram, Engine, EngineConfig, Event, Now, Outbox, ReloadError, ReloadReport};
 use vpmesh::roster::{self, Model};
 use vpmesh::table::PeerId;
-use vpmesh::tunnel::{Endpoint, Opened, Sealed, Tunnels};
+use vpmesh::tunnel::{Endpoint, HANDSHAKE_MAX, Opened, Sealed, Tunnels};
 
 /// Everything, by name.
 pub struct Town {
@@ -185,7 +185,7 @@ impl Town {
     pub fn sealed(&mut self, station: &str, packet: &[u8]) -> (SocketAddr, Vec<u8>) {
         let now = self.now.instant;
         let sender = self.stations.get_mut(station).unwrap();
-        let mut buffer = vec![0; 70_000];
+        let mut buffer = vec![0; packet.len() + HANDSHAKE_MAX];
         match sender.tunnels.seal(sender.gateway, packet, &mut buffer, now) {
             Sealed::Send { len, .. } => (sender.at, buffer[..len].to_vec()),
             other => panic!("{other:?}"),

@@ -27,7 +27,10 @@ class Apk(unittest.TestCase):
         self.assertEqual(
             {path: body.decode() for path, (_, _, body) in files.items()},
             {
-                "/lib/apk/packages/vpmesh.list": "".join(f"{file.path}\n" for file in self.package.files),
+                "/lib/apk/packages/vpmesh.rusers": "vpmesh:vpmesh\n",
+                "/lib/apk/packages/vpmesh.list": "".join(
+                    f"{path}\n" for path in sorted([*(f.path for f in self.package.files), "/lib/apk/packages/vpmesh.rusers"])
+                ),
                 "/lib/apk/packages/vpmesh.conffiles": "/etc/config/vpmesh\n",
                 "/lib/apk/packages/vpmesh.conffiles_static": "/etc/config/vpmesh "
                 + hashlib.sha256(next(f.data for f in self.package.files if f.is_conffile)).hexdigest() + "\n",
@@ -80,7 +83,7 @@ class Apk(unittest.TestCase):
                 contents.File("/etc/config/vpmesh", 0o600, b"config node 'main'\n", True),
                 contents.File("/usr/bin/vpmesh", 0o755, sample.PROGRAM * 3000),
             ],
-            postinst="#!/bin/sh\nexit 0\n", source="feeds/vpmesh/vpmesh", maintainer="somebody",
+            postinst="#!/bin/sh\nexit 0\n", source="feeds/vpmesh/vpmesh", maintainer="somebody", user="",
             depends=["kmod-tun", "ca-bundle"], description=["one line", "and one more"],
         )
         plain = zlib.decompress(apk.pack(fixed)[4:], -15)

@@ -21,6 +21,7 @@ Source: feeds/vpmesh/vpmesh
 SourceName: vpmesh
 License: Apache-2.0
 Section: net
+Require-User: vpmesh:vpmesh
 SourceDateEpoch: 1700000000
 Maintainer: vpmesh maintainers
 Architecture: mips_24kc
@@ -77,11 +78,11 @@ class Ipk(unittest.TestCase):
             else:
                 self.assertIn(name.rpartition("/")[0], names, "a file comes after its folder")
 
-    def test_the_program_and_the_init_script_may_run_and_the_configuration_is_the_owners(self):
+    def test_the_program_and_the_init_script_may_run_and_the_daemon_reads_the_configuration(self):
         modes = {name: mode for name, mode, _ in listing(body(self.packed, "./data.tar.gz"))}
         self.assertEqual(modes["./usr/bin/vpmesh"], 0o755)
         self.assertEqual(modes["./etc/init.d/vpmesh"], 0o755)
-        self.assertEqual(modes["./etc/config/vpmesh"], 0o600)
+        self.assertEqual(modes["./etc/config/vpmesh"], 0o644)
         self.assertEqual(modes["./lib/upgrade/keep.d/vpmesh"], 0o644)
 
     def test_the_control_fields_are_openwrts_in_its_order(self):
@@ -91,8 +92,8 @@ class Ipk(unittest.TestCase):
         self.assertEqual(body(inner, "./conffiles"), b"/etc/config/vpmesh\n")
         self.assertEqual(
             [(name, mode) for name, mode, _ in listing(inner)],
-            [(".", 0o755), ("./conffiles", 0o644), ("./control", 0o644), ("./postinst", 0o755), ("./postinst-pkg", 0o755), ("./prerm", 0o755)]
-            + ([("./prerm-pkg", 0o755)] if self.package.prerm else []),
+            [(".", 0o755), ("./conffiles", 0o644), ("./control", 0o644)]
+            + [(f"./{name}", 0o755) for name in ("postinst", "postinst-pkg", "prerm", "prerm-pkg")],
         )
 
     def test_no_field_is_empty(self):

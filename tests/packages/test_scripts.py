@@ -53,6 +53,8 @@ class Router:
             (self.root / "bin" / applet).symlink_to("busybox")
         (self.root / "lib/functions.sh").write_text(FUNCTIONS)
         self.write("etc/init.d/vpmesh", INIT)
+        self.write("etc/init.d/rpcd", "#!/bin/sh\necho rpcd-$1 >>/called\n")
+        self.write("bin/uci", '#!/bin/sh\necho "$*" >>/uci\n')
         (self.root / "program").write_text("old")
 
     def write(self, name, text):
@@ -75,9 +77,9 @@ class Router:
         path = self.root / "running"
         return path.read_text() if path.exists() else None
 
-    def called(self):
-        path = self.root / "called"
-        return path.read_text().split() if path.exists() else []
+    def called(self, name="called"):
+        path = self.root / name
+        return path.read_text().splitlines() if path.exists() else []
 
 
 class Scripts(unittest.TestCase):
@@ -97,13 +99,14 @@ class Scripts(unittest.TestCase):
 
     def test_opkg_installs_enables_and_starts(self):
         self.install_opkg()
-        self.assertEqual(self.router.called(), ["enable", "start"])
+        self.assertEqual(self.router.called(), ["rpcd-reload", "enable", "start"])
         self.assertEqual(self.router.running(), "old")
 
     def test_opkgs_upgrade_leaves_the_new_program_running(self):
         self.install_opkg()
         self.router.run(self.opkg["./prerm"], "upgrade", PKG_UPGRADE="1")
         self.assertIsNone(self.router.running())
+        self.assertEqual(self.router.called("uci"), [], "the firewall's zone stays")
         self.router.upgrade_program()
         self.router.run(self.opkg["./postinst"], "configure", PKG_UPGRADE="1")
         self.assertEqual(self.router.running(), "new")
@@ -112,10 +115,11 @@ class Scripts(unittest.TestCase):
         self.install_opkg()
         self.router.run(self.opkg["./prerm"], "remove")
         self.assertIsNone(self.router.running())
+        self.assertIn("-q delete firewall.vpmesh", self.router.called("uci"))
 
     def test_apk_installs_enables_and_starts(self):
         self.router.run(self.apk[apk.SCRIPT_POST_INSTALL])
-        self.assertEqual(self.router.called(), ["enable", "start"])
+        self.assertEqual(self.router.called(), ["enable", "start", "rpcd-reload"])
         self.assertEqual(self.router.running(), "old")
 
     def test_apks_upgrade_which_stops_nothing_leaves_the_new_program_running(self):
@@ -133,6 +137,7 @@ class Scripts(unittest.TestCase):
         self.router.run(self.apk[apk.SCRIPT_PRE_DEINSTALL])
         self.assertIsNone(self.router.running())
         self.assertIn("disable", self.router.called())
+        self.assertIn("-q delete firewall.vpmesh", self.router.called("uci"))
 
     def test_an_image_build_starts_nothing(self):
         """The image builder runs the scripts on its own machine, under bash: nothing of the service may be called."""
@@ -140,7 +145,7 @@ class Scripts(unittest.TestCase):
         (self.router.root / "image/lib/functions.sh").write_text(FUNCTIONS)
         for script in (self.opkg["./postinst"], self.opkg["./prerm"], *self.apk.values()):
             self.router.run(script, "configure", IPKG_INSTROOT="/image")
-        self.assertEqual(self.router.called(), [])
+        self.assertEqual(self.router.called() + self.router.called("uci"), [])
 
     def test_a_root_without_openwrts_functions_is_left_alone(self):
         (self.router.root / "lib/functions.sh").unlink()

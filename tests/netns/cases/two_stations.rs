@@ -10,12 +10,12 @@
 //! every port, so what a scan finds is what policy lets pass.
 
 use std::collections::BTreeSet;
-use std::net::SocketAddr;
+use std::net::{SocketAddr, UdpSocket};
 use std::time::Duration;
 
 use crate::lab::echo::{tcp_answers, udp_answers};
 use crate::lab::nmap::{Scan, open_ports};
-use crate::lab::ping::wait_until_reached;
+use crate::lab::ping::{answers, wait_until_reached};
 use crate::lab::wait::holds_for;
 use crate::lab::{Gateway, Internet, Lab, Owner, Station};
 
@@ -100,6 +100,33 @@ fn two_stations_reach_each_other_as_policy_allows_in_both_families() {
         assert!(!laptop.reaches(own), "the gateway's own host is closed");
     }
     assert!(gateway.drops("denied") >= denied + 10, "what was turned away is counted: {}", gateway.status());
+}
+
+#[test]
+fn what_is_larger_than_the_mtu_passes_in_fragments_as_policy_says() {
+    const LONG: usize = 4_000;
+    let World { laptop, phone, gateway, .. } = &World::new();
+    let _echo = phone.echo();
+    for (to, from) in phone.node.addresses().into_iter().zip(laptop.node.addresses()) {
+        assert!(answers(&laptop.namespace, to, &format!("-c 1 -W 2 -s {LONG}")), "a long ping to {to}");
+        let ask = |port: u16| {
+            laptop.namespace.inside(|| {
+                let socket = UdpSocket::bind((from, 0)).expect("the laptop has the address");
+                socket.set_read_timeout(Some(LIMIT)).expect("a limit is set");
+                socket.send_to(&[7; LONG], (to, port)).expect("the laptop sends");
+                socket.recv(&mut [0; 2 * LONG]).ok()
+            })
+        };
+        let denied = gateway.drops("denied");
+        assert_eq!(ask(53), Some(LONG), "udp/53 of {to}");
+        assert_eq!(gateway.drops("denied"), denied);
+        assert_eq!(ask(54), None, "udp/54 of {to}");
+        assert!(
+            gateway.drops("denied") >= denied + 3,
+            "each of its fragments: {}",
+            gateway.status()["drops"]
+        );
+    }
 }
 
 #[test]

@@ -87,7 +87,7 @@ fn serve_tcp(listener: TcpListener, stop: &AtomicBool) {
         let mut stream = TcpStream::from(socket);
         std::thread::spawn(move || {
             let _ = stream.set_read_timeout(Some(Duration::from_secs(5)));
-            let mut bytes = [0; 2048];
+            let mut bytes = [0; 16_384];
             while let Ok(length @ 1..) = stream.read(&mut bytes) {
                 if stream.write_all(&bytes[..length]).is_err() {
                     break;
@@ -99,7 +99,7 @@ fn serve_tcp(listener: TcpListener, stop: &AtomicBool) {
 
 fn serve_udp(socket: &UdpSocket, stop: &AtomicBool) {
     socket.set_read_timeout(Some(TURN)).expect("a socket has a timeout");
-    let mut bytes = [0; 2048];
+    let mut bytes = [0; 16_384];
     while !stop.load(Ordering::Relaxed) {
         if let Ok((length, from)) = socket.recv_from(&mut bytes) {
             // nmap's probes may be empty; an answer should not be.
