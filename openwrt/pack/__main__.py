@@ -17,14 +17,15 @@ import ipk
 FORMATS = {"ipk": ipk, "apk": apk}
 MB = 1_000_000
 # What a 16 MB flash has room for, in bytes: the package, and what it installs.
-BUDGET = {"vpmesh": (1.8 * MB, 4.5 * MB), "vpmesh-mini": (1.0 * MB, 4.5 * MB)}
+BUDGET = {False: (1.8 * MB, 4.5 * MB), True: (1.0 * MB, 4.5 * MB)}  # by whether it is mini
 
 
 def arguments():
     parser = argparse.ArgumentParser(prog="openwrt/pack", description=__doc__.splitlines()[0])
     parser.add_argument("what", choices=[*FORMATS, "feed", "size"])
     parser.add_argument("targets", nargs="+", help="names of openwrt/cross/targets")
-    parser.add_argument("--built", type=Path, default=".work/cross", help="the folder of TARGET/vpmesh")
+    parser.add_argument("--built", type=Path, default=".work/cross", help="the folder of TARGET/vpmesh, TARGET/mini/vpmesh")
+    parser.add_argument("--mini", action="store_true", help="what `make cross MINI=1` made")
     parser.add_argument("--out", type=Path, default=".work/packages", help="the folder for packages")
     parser.add_argument("--key", type=Path, help="signs Packages: usign's or signify's, without a passphrase")
     parser.add_argument("--apk-key", type=Path, help="signs packages.adb: PEM, prime256v1")
@@ -36,7 +37,10 @@ def main():
     if options.what == "size":
         return size(options)
     for target in options.targets:
-        package = contents.package(target, program(options, target))
+        path = program(options, target, options.mini)
+        if not path.exists():
+            sys.exit(f"{path}: is not there; make cross TARGET={target}{' MINI=1' if options.mini else ''}")
+        package = contents.package(target, path, options.mini)
         if options.what == "feed":
             make_feed(package, options)
         else:
@@ -44,11 +48,8 @@ def main():
     return 0
 
 
-def program(options, target, name="vpmesh"):
-    path = options.built / target / name
-    if not path.exists():
-        sys.exit(f"{path}: is not there; make cross TARGET={target}")
-    return path
+def program(options, target, is_mini):
+    return options.built / target / ("mini/vpmesh" if is_mini else "vpmesh")
 
 
 def write(package, kind, out):
@@ -83,18 +84,19 @@ def make_feed(package, options):
 def size(options):
     """Every program that was built, packed and installed, against what a router has room for."""
     over = False
-    print(f"{'target':<26}{'program':<14}{'ipk':>12}{'apk':>12}{'installed':>12}")
+    print(f"{'target':<26}{'package':<14}{'ipk':>12}{'apk':>12}{'installed':>12}  bytes")
     for target in options.targets:
-        for name, (package_limit, installed_limit) in BUDGET.items():
-            if not (options.built / target / name).exists():
+        for is_mini, (package_limit, installed_limit) in BUDGET.items():
+            path = program(options, target, is_mini)
+            if not path.exists():
                 continue
-            package = contents.package(target, program(options, target, name))
+            package = contents.package(target, path, is_mini)
             sizes = [len(ipk.pack(package)), len(apk.pack(package))]
             installed = sum(len(file.data) for file in package.files)
             is_over = max(sizes) > package_limit or installed > installed_limit
             over |= is_over
             mark = f"  over {package_limit / MB} or {installed_limit / MB} MB" if is_over else ""
-            print(f"{target:<26}{name:<14}{sizes[0]:>12,}{sizes[1]:>12,}{installed:>12,}{mark}")
+            print(f"{target:<26}{package.name:<14}{sizes[0]:>12,}{sizes[1]:>12,}{installed:>12,}{mark}")
     return int(over)
 
 

@@ -9,11 +9,11 @@ import contents
 # The fields of a package, of its information, of a folder, a file, an owner and mode, a dependency, the scripts.
 PKG_INFO, PKG_PATHS, PKG_SCRIPTS = 1, 2, 3
 (PI_NAME, PI_VERSION, PI_HASHES, PI_DESCRIPTION, PI_ARCHITECTURE, PI_LICENSE, PI_ORIGIN, PI_MAINTAINER) = range(1, 9)
-PI_INSTALLED_SIZE, PI_FILE_SIZE, PI_DEPENDS = 0x0C, 0x0D, 0x0F
+PI_INSTALLED_SIZE, PI_FILE_SIZE, PI_DEPENDS, PI_PROVIDES = 0x0C, 0x0D, 0x0F, 0x10
 DI_NAME, DI_ACL, DI_FILES = 1, 2, 3
 FI_NAME, FI_ACL, FI_SIZE, FI_MTIME, FI_HASHES = 1, 2, 3, 4, 5
 ACL_MODE, ACL_USER, ACL_GROUP = 1, 2, 3
-DEP_NAME = 1
+DEP_NAME = 1  # and its version, 2
 SCRIPT_POST_INSTALL, SCRIPT_PRE_DEINSTALL, SCRIPT_POST_UPGRADE = 3, 4, 7
 NDX_DESCRIPTION, NDX_PACKAGES = 1, 2
 
@@ -84,8 +84,16 @@ def information(writer, package):
         PI_LICENSE: writer.blob(package.license),
         PI_ORIGIN: writer.blob(package.source),
         PI_MAINTAINER: writer.blob(package.maintainer),
-        PI_DEPENDS: writer.list([writer.object({DEP_NAME: writer.blob(name)}) for name in sorted(package.depends)]),
+        PI_DEPENDS: dependencies(writer, [[name] for name in package.depends]),
+        PI_PROVIDES: dependencies(writer, [[name, package.version] for name in package.provides]),
     }
+
+
+def dependencies(writer, wanted):
+    """[[name] or [name, its one version]]."""
+    return writer.list(
+        [writer.object({n: writer.blob(said) for n, said in enumerate(row, DEP_NAME)}) for row in sorted(wanted)]
+    )
 
 
 def owner(writer, mode):

@@ -52,6 +52,8 @@ class Package:
     source: str = SOURCE
     maintainer: str = MAINTAINER
     depends: list[str] = field(default_factory=lambda: list(DEPENDS))
+    # Of this version: whatever has one of these names cannot be installed beside it.
+    provides: list[str] = field(default_factory=list)
     description: list[str] = field(default_factory=lambda: list(DESCRIPTION))
 
     @property
@@ -99,9 +101,11 @@ def script(name):
     return path.read_text() if path.exists() else None
 
 
-def package(target, program):
+def package(target, program, is_mini=False):
     about = manifest()
     return Package(
+        name=f"{NAME}-mini" if is_mini else NAME,
+        provides=[NAME] if is_mini else [],
         architecture=target,
         version=f"{about['version']}-r{RELEASE}",
         license=about["license"],

@@ -52,7 +52,7 @@ def apk_index(packages, description="vpmesh"):
         fields = {}
         for number, said in sorted(info.items()):
             if isinstance(said, list):
-                fields[number] = writer.list([writer.object({1: writer.blob(depend[0])}) for depend in said])
+                fields[number] = apk.dependencies(writer, said)
             else:
                 fields[number] = writer.number(said) if isinstance(said, int) else writer.blob(said)
         entries.append(writer.object(fields))

@@ -12,10 +12,10 @@ PACK := python3 openwrt/pack
 .PHONY: ipk apk feed size test-packages
 
 ipk apk: cross
-	$(PACK) $@ $(TARGET)
+	$(PACK) $@ $(TARGET) $(if $(MINI),--mini)
 
 feed: cross
-	$(PACK) feed $(TARGET) $(if $(KEY),--key $(KEY)) $(if $(APK_KEY),--apk-key $(APK_KEY))
+	$(PACK) feed $(TARGET) $(if $(MINI),--mini) $(if $(KEY),--key $(KEY)) $(if $(APK_KEY),--apk-key $(APK_KEY))
 
 size:
 	$(PACK) size $(TARGETS)

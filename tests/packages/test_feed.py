@@ -64,6 +64,13 @@ class Apk(unittest.TestCase):
         self.assertEqual(entry[apk.PI_HASHES - 1].hex(), contents.sha256(adb.read(data)[1][0][1]))
         self.assertEqual(entry[apk.PI_DEPENDS - 1], [[b"kmod-tun"]])
 
+    def test_a_package_that_stands_for_another_says_so_in_both_indices(self):
+        mini = sample.package(name="vpmesh-mini", provides=["vpmesh"])
+        _, ((*entry,),) = adb.value(feed.apk_index({apk.file_name(mini): apk.pack(mini)}))
+        self.assertEqual(entry[apk.PI_PROVIDES - 1], [[b"vpmesh", b"1.2.3-r1"]])
+        fields = ipk.parse_control(feed.opkg_index({ipk.file_name(mini): ipk.pack(mini)}).decode())
+        self.assertEqual((fields["Package"], fields["Provides"], fields["Conflicts"]), ("vpmesh-mini", "vpmesh", "vpmesh"))
+
     def test_openssl_verifies_the_signature(self):
         with tempfile.TemporaryDirectory() as folder:
             openssl = lambda *arguments: subprocess.run(["openssl", *arguments], cwd=folder, capture_output=True, check=True)
