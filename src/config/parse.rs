@@ -12,8 +12,8 @@ use base64::engine::general_purpose::STANDARD;
 
 use super::keys::Keys;
 use super::{
-    CONFIG_BYTES_MAX, CONTROL_SOCKET, Config, FWMARK_TAKEN, InterfaceName, OwnerKeySource, UCI_CONTROL_SOCKET, UCI_FOLDER,
-    uci,
+    CONFIG_BYTES_MAX, CONTROL_SOCKET, Config, FWMARK_TAKEN, InterfaceName, OwnerKeySource,
+    UCI_CONTROL_SOCKET, UCI_FOLDER, uci,
 };
 use crate::base::signify::OwnerKey;
 use crate::base::{Fault, Faults, Line, NodePath};
