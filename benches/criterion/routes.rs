@@ -24,7 +24,7 @@ pub fn bench(criterion: &mut Criterion) {
         assert!(probes.iter().all(is_as_said), "{name}");
         let mut turn = probes.iter().cycle();
         group.bench_function(name, |bencher| {
-            bencher.iter(|| routes.lookup(black_box(*turn.next().unwrap_or(&probes[0]))))
+            bencher.iter(|| routes.lookup(*black_box(turn.next().unwrap_or(&probes[0]))))
         });
     };
     let peer = Some(Via::Peer(PeerId(0)));

@@ -27,6 +27,8 @@ pub const CONFIG_FILE: &str = "/etc/vpmesh/node.toml";
 pub const CONTROL_SOCKET: &str = "/var/run/vpmesh.sock";
 /// Where a router has it instead.
 pub const UCI_FILE: &str = "/etc/config/vpmesh";
+/// Where the control socket is on a router, where the daemon is a user of its own and has this folder.
+pub const UCI_CONTROL_SOCKET: &str = "/var/run/vpmesh/control.sock";
 /// What relative paths in UCI are relative to.
 pub const UCI_FOLDER: &str = "/etc/vpmesh";
 /// The largest configuration file that is read, in bytes.

@@ -12,7 +12,8 @@ use base64::engine::general_purpose::STANDARD;
 
 use super::keys::Keys;
 use super::{
-    CONFIG_BYTES_MAX, CONTROL_SOCKET, Config, FWMARK_TAKEN, InterfaceName, OwnerKeySource, UCI_FOLDER, uci,
+    CONFIG_BYTES_MAX, CONTROL_SOCKET, Config, FWMARK_TAKEN, InterfaceName, OwnerKeySource,
+    UCI_CONTROL_SOCKET, UCI_FOLDER, uci,
 };
 use crate::base::signify::OwnerKey;
 use crate::base::{Fault, Faults, Line, NodePath};
@@ -42,12 +43,13 @@ impl Config {
                 mend: format!("a configuration has at most {CONFIG_BYTES_MAX}"),
             }]));
         }
-        let (mut keys, folder) = if uci::is_uci(text) {
-            (Keys::read_uci(&file, text)?, Path::new(UCI_FOLDER))
+        let (mut keys, paths) = if uci::is_uci(text) {
+            let paths = Paths { folder: Path::new(UCI_FOLDER), control: UCI_CONTROL_SOCKET };
+            (Keys::read_uci(&file, text)?, paths)
         } else {
-            (Keys::read_toml(&file, text)?, folder)
+            (Keys::read_toml(&file, text)?, Paths { folder, control: CONTROL_SOCKET })
         };
-        let config = read(&mut keys, &Paths { folder }, file);
+        let config = read(&mut keys, &paths, file);
         keys.finish()?;
         // Nothing was refused, so what is required is there.
         config.ok_or_else(Faults::default)
@@ -93,7 +95,7 @@ fn read(keys: &mut Keys<'_>, paths: &Paths<'_>, file: Arc<str>) -> Option<Config
         rosters: rosters.unwrap_or_else(|| ROSTERS.into()),
         interface: interface.unwrap_or_default(),
         listen: narrow(listen),
-        control: control.unwrap_or_else(|| CONTROL_SOCKET.into()),
+        control: control.unwrap_or_else(|| paths.control.into()),
         metrics,
         mtu: narrow(mtu),
         fwmark,
@@ -197,6 +199,8 @@ pub fn levels(text: &str) -> Result<String, String> {
 /// Makes paths absolute.
 struct Paths<'a> {
     folder: &'a Path,
+    /// Where the control socket is unless the file says.
+    control: &'static str,
 }
 
 impl Paths<'_> {
@@ -262,6 +266,14 @@ mod tests {
         assert_eq!(text.lines().count(), 14, "every key");
         let uci = Config::parse("node.toml", Path::new("/elsewhere"), &as_uci(&text)).unwrap();
         assert_eq!(uci, parse(&text).unwrap());
+    }
+
+    #[test]
+    fn on_a_router_paths_have_defaults_of_their_own() {
+        let text = as_uci(&smallest());
+        let config = Config::parse("vpmesh", Path::new("/etc/config"), &text).unwrap();
+        assert_eq!(config.private_key, Path::new("/etc/vpmesh/node.key"));
+        assert_eq!(config.control, Path::new("/var/run/vpmesh/control.sock"));
     }
 
     #[test]

@@ -112,7 +112,11 @@ impl Split {
         let field = layout.start + layout.checksum_offset();
         space[field..field + 2].fill(0);
         let sum = layout.pseudo_header(space, length).with(&space[layout.start..]);
-        space[field..field + 2].copy_from_slice(&never_zero(sum.checksum()));
+        let checksum = match layout.transport {
+            Transport::Tcp => sum.checksum(),
+            Transport::Udp => never_zero(sum.checksum()),
+        };
+        space[field..field + 2].copy_from_slice(&checksum);
         Some(length)
     }
 }

@@ -169,6 +169,24 @@ fn a_wrong_checksum_is_never_mended() {
 }
 
 #[test]
+fn a_checksum_of_tcp_that_is_zero_stays_zero() {
+    for is_v6 in [false, true] {
+        let mut flow = Flow::new(is_v6, true, 5201);
+        let mut packets: Vec<_> = (0..3).map(|_| flow.packet(1300, false)).collect();
+        let [field, data] = [16, 32].map(|offset| if is_v6 { 40 } else { 20 } + offset);
+        // The data takes the checksum's part in the sum.
+        let [sum, old] =
+            [field, data].map(|at| u32::from(u16::from_be_bytes([packets[1][at], packets[1][at + 1]])));
+        let new = u16::try_from((sum + old) % 0xffff).unwrap();
+        packets[1][data..data + 2].copy_from_slice(&new.to_be_bytes());
+        packets[1][field..field + 2].fill(0);
+        assert!(is_intact(&packets[1]));
+        assert_eq!(joined(&mut Join::everything(), &packets).len(), 1);
+        assert_eq!(through_both(&packets), packets);
+    }
+}
+
+#[test]
 fn a_datagram_without_a_checksum_gets_none() {
     let mut flow = Flow::new(false, false, 1);
     let mut packets: Vec<_> = (0..3).map(|_| flow.packet(600, false)).collect();
