@@ -1,4 +1,4 @@
-"""`make ipk`, `make apk`, `make feed`, `make size`: packages of vpmesh for OpenWrt, the same bytes from the same commit.
+"""`make ipk`, `make apk`, `make feed`, `make size`: packages for OpenWrt, the same bytes from the same commit.
 
 Python's own library only; signing calls signify-openbsd (opkg) and openssl (apk).
 """
@@ -24,7 +24,7 @@ def arguments():
     parser = argparse.ArgumentParser(prog="openwrt/pack", description=__doc__.splitlines()[0])
     parser.add_argument("what", choices=[*FORMATS, "feed", "size"])
     parser.add_argument("targets", nargs="+", help="names of openwrt/cross/targets")
-    parser.add_argument("--built", type=Path, default=".work/cross", help="the folder of TARGET/vpmesh, TARGET/mini/vpmesh")
+    parser.add_argument("--built", type=Path, default=".work/cross", help="has TARGET/vpmesh, TARGET/mini/vpmesh")
     parser.add_argument("--mini", action="store_true", help="what `make cross MINI=1` made")
     parser.add_argument("--out", type=Path, default=".work/packages", help="the folder for packages")
     parser.add_argument("--key", type=Path, help="signs Packages: usign's or signify's, without a passphrase")

@@ -1,5 +1,5 @@
-"""apk's packages (OpenWrt from 25.12): the same package as a v3 .apk, as `apk mkpkg` and include/package-pack.mk of OpenWrt
-make it. Unsigned: it is the index that is signed. Numbers of fields: apk-tools, src/apk_adb.h."""
+"""apk's packages (OpenWrt from 25.12): the same package as a v3 .apk, as `apk mkpkg` and include/package-pack.mk of
+OpenWrt make it. Unsigned: it is the index that is signed. Numbers of fields: apk-tools, src/apk_adb.h."""
 
 import hashlib
 

@@ -1,7 +1,7 @@
 """A feed: a folder for one architecture with its packages and their signed indices.
 
-opkg's is `Packages`, `Packages.gz` and `Packages.sig`, as scripts/ipkg-make-index.sh and package/Makefile of OpenWrt make
-them, signed in usign's format, which is signify's. apk's is `packages.adb`, signed with a prime256v1 key.
+opkg's is `Packages`, `Packages.gz` and `Packages.sig`, as scripts/ipkg-make-index.sh and package/Makefile of OpenWrt
+make them, signed in usign's format, which is signify's. apk's is `packages.adb`, signed with a prime256v1 key.
 """
 
 import hashlib

@@ -1,5 +1,5 @@
-"""opkg's packages (OpenWrt up to 24.10), as scripts/ipkg-build and include/package-pack.mk of OpenWrt make them: a gzip'd
-GNU tar of ./debian-binary, ./data.tar.gz and ./control.tar.gz. All is root's, sorted, and of one time."""
+"""opkg's packages (OpenWrt up to 24.10), as scripts/ipkg-build and include/package-pack.mk of OpenWrt make them: a
+gzip'd GNU tar of ./debian-binary, ./data.tar.gz and ./control.tar.gz. All is root's, sorted, and of one time."""
 
 import gzip
 import io
@@ -82,7 +82,7 @@ def control(package, installed_size):
 
 
 def tar(members, epoch, root=True):
-    """A GNU tar of (name, mode, bytes, or None for a folder), in the order of `tar --sort=name` unless `root` is false."""
+    """A GNU tar of (name, mode, bytes or None for a folder): with a root and sorted as `tar --sort=name .`, or as given."""
     if root:
         members = [(".", 0o755, None), *sorted(members, key=lambda member: member[0].split("/"))]
     out = io.BytesIO()

@@ -1,8 +1,6 @@
 """apk's package: the writer against a reader that trusts nothing, and against what `apk mkpkg` 3.0.6 wrote."""
 
 import hashlib
-import subprocess
-import tempfile
 import unittest
 import zlib
 from pathlib import Path
@@ -29,7 +27,8 @@ class Apk(unittest.TestCase):
             {
                 "/lib/apk/packages/vpmesh.rusers": "vpmesh:vpmesh\n",
                 "/lib/apk/packages/vpmesh.list": "".join(
-                    f"{path}\n" for path in sorted([*(f.path for f in self.package.files), "/lib/apk/packages/vpmesh.rusers"])
+                    f"{path}\n"
+                    for path in sorted(["/lib/apk/packages/vpmesh.rusers", *(file.path for file in self.package.files)])
                 ),
                 "/lib/apk/packages/vpmesh.conffiles": "/etc/config/vpmesh\n",
                 "/lib/apk/packages/vpmesh.conffiles_static": "/etc/config/vpmesh "
@@ -75,8 +74,8 @@ class Apk(unittest.TestCase):
                 apk.read(bytes(changed))
 
     def test_it_is_what_apk_mkpkg_writes(self):
-        """The package of this folder's `apk-mkpkg.sha256`, plain, has that hash: `apk mkpkg --compression none` of apk-tools
-        3.0.6 (90b974f) was given the same files, information and scripts on 2026-11-22."""
+        """Before compression it has the hash in `apk-mkpkg.sha256`: of what `apk mkpkg --compression none` of apk-tools
+        3.0.6 (90b974f) wrote on 2026-11-22, given the same files, information and scripts."""
         fixed = contents.Package(
             architecture="mips_24kc", version="1.2.3-r1", license="Apache-2.0", epoch=sample.EPOCH,
             files=[

@@ -1,5 +1,5 @@
-"""The feed's Makefile, expanded as OpenWrt's build does, under stand-ins of the files that it includes: it installs the same
-files as openwrt/pack."""
+"""The feed's Makefile, expanded as OpenWrt's build does, under stand-ins of the files that it includes: it installs the
+same files as openwrt/pack."""
 
 import subprocess
 import tempfile
@@ -13,8 +13,8 @@ import contents
 STAND_INS = {
     "rules.mk": "INCLUDE_DIR:=$(TOPDIR)/include\nINSTALL_DIR:=install -d -m0755\nCP:=cp -fpR\n",
     "feeds/packages/lang/rust/rust-package.mk": "RUST_ARCH_DEPENDS:=@(mips)\ndefine RustBinPackage\nendef\n",
-    # As include/package-pack.mk: sections are expanded once by `call`, and their recipes once more; scripts by way of the
-    # environment.
+    # As include/package-pack.mk: sections are expanded once by `call`, and their recipes once more; scripts go through
+    # the environment.
     "include/package.mk": """
 define BuildPackage
   export CONFFILES=$$(Package/$(1)/conffiles)
@@ -42,8 +42,11 @@ class Makefile(unittest.TestCase):
             (top / "built/bin/vpmesh").write_bytes(sample.PROGRAM)
             destination = top / "root"
             subprocess.run(
-                ["make", "--no-print-directory", "-s", "-C", contents.FEED, "all", f"TOPDIR={top}", f"DESTINATION={destination}",
-                 f"PKG_INSTALL_DIR={top}/built", f"PKG_BUILD_DIR={top}/source"],
+                [
+                    *("make", "--no-print-directory", "-s", "-C", contents.FEED, "all"),
+                    *(f"TOPDIR={top}", f"DESTINATION={destination}"),
+                    *(f"PKG_INSTALL_DIR={top}/built", f"PKG_BUILD_DIR={top}/source"),
+                ],
                 check=True, capture_output=True, text=True, env={"PATH": "/usr/bin:/bin"},
             )
             package = sample.package()
@@ -51,7 +54,8 @@ class Makefile(unittest.TestCase):
                 path = destination / file.path[1:]
                 self.assertEqual(path.read_bytes(), file.data, file.path)
                 self.assertEqual(path.stat().st_mode & 0o7777, file.mode, file.path)
-            for name, text in (("conffiles", "/etc/config/vpmesh"), ("postinst", package.postinst), ("prerm", package.prerm)):
+            scripts = {"postinst": package.postinst, "prerm": package.prerm}
+            for name, text in {"conffiles": "/etc/config/vpmesh", **scripts}.items():
                 self.assertEqual((destination / name).read_text().strip(), text.strip())
             installed = {path for path in destination.rglob("*") if path.is_file()}
             self.assertEqual(len(installed), len(package.files) + 3)

@@ -121,7 +121,8 @@ class Ipk(unittest.TestCase):
 
 class Table(unittest.TestCase):
     def test_every_file_of_the_feed_is_in_the_table_or_a_maintainers_script(self):
-        named = {line.split()[2] for line in (contents.FEED / "contents").read_text().splitlines() if line.startswith("/")}
+        lines = (contents.FEED / "contents").read_text().splitlines()
+        named = {line.split()[2] for line in lines if line.startswith("/")}
         for path in (contents.FEED / "files").iterdir():
             if path.suffix not in (".postinst", ".prerm"):
                 self.assertIn(f"files/{path.name}", named)

@@ -1,4 +1,5 @@
-"""The maintainer's scripts, run by busybox's ash in a root of its own; and every shell file of openwrt/, read by shellcheck."""
+"""The maintainers' scripts, run by busybox's ash in a root of its own; and every shell file of openwrt/, read by
+shellcheck."""
 
 import os
 import shutil
@@ -67,7 +68,8 @@ class Router:
         as_root = [] if os.geteuid() == 0 else ["unshare", "--map-root-user"]
         return subprocess.run(
             [*as_root, "chroot", self.root, "/bin/sh", "/script", *arguments],
-            env={"PATH": "/bin:/usr/bin:/usr/sbin", **environment}, check=True, capture_output=True, text=True, timeout=10,
+            env={"PATH": "/bin:/usr/bin:/usr/sbin", **environment},
+            check=True, capture_output=True, text=True, timeout=10,
         )
 
     def upgrade_program(self):
@@ -175,7 +177,8 @@ class Shell(unittest.TestCase):
         for path, dialect in self.shell_files().items():
             # rc.common reads variables that a script only sets, and functions.sh is the router's.
             done = subprocess.run(
-                ["shellcheck", "--shell", dialect, "--exclude", "SC1091,SC2034,SC3043", path], capture_output=True, text=True
+                ["shellcheck", "--shell", dialect, "--exclude", "SC1091,SC2034,SC3043", path],
+                capture_output=True, text=True,
             )
             self.assertEqual(done.stdout, "", path)
 
@@ -190,7 +193,8 @@ class Shell(unittest.TestCase):
             self.assertEqual(done.stdout, "")
 
     def test_the_routers_scripts_name_no_program_that_its_busybox_lacks(self):
-        missing = {"timeout", "nohup", "stat", "base64", "od", "install", "pkill", "diff", "tc", "ss", "su", "tac", "whoami", "curl", "openssl"}
+        missing = {"timeout", "nohup", "stat", "base64", "od", "install", "pkill", "diff", "tc", "ss", "su", "tac"}
+        missing |= {"whoami", "curl", "openssl"}
         for path in (sample.ROOT / "openwrt/vpmesh/files").iterdir():
             if path.read_bytes().startswith(b"#!/bin/sh"):
                 code = "\n".join(line.partition("#")[0] for line in path.read_text().splitlines())
