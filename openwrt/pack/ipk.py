@@ -82,7 +82,7 @@ def control(package, installed_size):
 
 
 def tar(members, epoch, root=True):
-    """A GNU tar of (name, mode, bytes or None for a folder): with a root and sorted as `tar --sort=name .`, or as given."""
+    """A GNU tar of (name, mode, bytes or None for a folder): with a root, as `tar --sort=name .`, or as given."""
     if root:
         members = [(".", 0o755, None), *sorted(members, key=lambda member: member[0].split("/"))]
     out = io.BytesIO()
