@@ -1,6 +1,7 @@
 //! Floor 0: keys, names and prefixes. Checked at the door, trusted after: a value of a type in here is valid, because
 //! no constructor makes one that isn't.
 
+pub mod endpoint;
 pub mod key;
 pub mod line;
 pub mod name;
@@ -8,6 +9,7 @@ pub mod prefix;
 pub mod reason;
 pub mod signify;
 
+pub use endpoint::{Endpoint, EndpointError};
 pub use key::{KeyError, PrivateKey, PublicKey};
 pub use line::{Fault, Faults, Line};
 pub use name::{Name, NameError, NodePath};

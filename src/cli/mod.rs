@@ -8,11 +8,16 @@ pub mod check;
 mod client;
 mod explain;
 mod flows;
+#[cfg(feature = "desk")]
+pub mod invite;
+pub mod join;
 pub mod key;
 mod output;
 #[cfg(feature = "desk")]
 pub mod owner;
 mod peers;
+#[cfg(feature = "desk")]
+mod qr;
 mod reload;
 pub mod rosters;
 mod run;
@@ -63,6 +68,11 @@ enum Command {
     /// An owner's key; a roster signed (tests first), verified.
     #[cfg(feature = "desk")]
     Owner(owner::OwnerArgs),
+    /// Print the line that makes a new node of an owner's: its public key and where nodes can be reached.
+    #[cfg(feature = "desk")]
+    Invite(invite::InviteArgs),
+    /// Make this node's key and configuration from such a line, and print the roster's entry.
+    Join(join::JoinArgs),
     /// A node's WireGuard key.
     Key(key::KeyArgs),
     /// Stations of a roster.
@@ -88,6 +98,9 @@ pub fn main() -> ExitCode {
         Command::Check(args) => check::run(&args, arguments.config.as_deref()),
         #[cfg(feature = "desk")]
         Command::Owner(args) => owner::run(args),
+        #[cfg(feature = "desk")]
+        Command::Invite(args) => invite::run(&args),
+        Command::Join(args) => join::run(&args, config),
         Command::Key(args) => key::run(args),
         #[cfg(feature = "desk")]
         Command::Station(args) => station::run(args),

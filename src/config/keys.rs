@@ -28,7 +28,7 @@ enum Value<'t> {
     Toml(DeValue<'t>),
     /// UCI has texts only, and numbers are written in them.
     Uci(String),
-    UciList,
+    UciList(Vec<(String, Line)>),
 }
 
 impl<'t> Keys<'t> {
@@ -37,7 +37,10 @@ impl<'t> Keys<'t> {
         let entries = uci::read(file, text)?.into_iter().map(|setting| Entry {
             key: setting.key,
             line: setting.line,
-            value: setting.value.map_or(Value::UciList, Value::Uci),
+            value: match setting.value {
+                uci::Value::One(value) => Value::Uci(value),
+                uci::Value::List(values) => Value::UciList(values),
+            },
         });
         Ok(Self { file: file.clone(), entries: entries.collect(), known: Vec::new(), faults: Vec::new() })
     }
@@ -99,6 +102,52 @@ impl<'t> Keys<'t> {
         }
     }
 
+    /// Takes a list of texts and parses each; one text is a list of one. What was refused is left out.
+    pub(super) fn parsed_list<T, E>(
+        &mut self,
+        key: &'static str,
+        mend: &str,
+        parse: impl Fn(&str) -> Result<T, E>,
+    ) -> Vec<T>
+    where
+        E: std::fmt::Display,
+    {
+        let Some(entry) = self.take(key) else { return Vec::new() };
+        let line = entry.line;
+        let texts: Vec<(String, Line)> = match entry.value {
+            Value::Uci(text) => vec![(text, line)],
+            Value::UciList(texts) => texts,
+            Value::Toml(DeValue::String(text)) => vec![(text.into_owned(), line)],
+            Value::Toml(DeValue::Array(values)) => {
+                let mut texts = Vec::with_capacity(values.len());
+                for value in values {
+                    match value.into_inner() {
+                        DeValue::String(text) => texts.push((text.into_owned(), line)),
+                        other => {
+                            let what = format!("{key} has {}, not texts only", kind(&Value::Toml(other)));
+                            self.fault(line, what, mend);
+                        }
+                    }
+                }
+                texts
+            }
+            other => {
+                self.fault(line, format!("{key} is {}, not a list of texts", kind(&other)), mend);
+                return Vec::new();
+            }
+        };
+        let mut values = Vec::with_capacity(texts.len());
+        for (text, line) in texts {
+            match parse(&text) {
+                Ok(value) => values.push(value),
+                Err(error) => {
+                    self.fault(line, format!("{key} has {:?}, which {error}", shortened(&text)), mend)
+                }
+            }
+        }
+        values
+    }
+
     /// Takes a whole number in `range`.
     pub(super) fn number(
         &mut self,
@@ -158,6 +207,11 @@ impl<'t> Keys<'t> {
         self.entries.iter().any(|entry| entry.key == key)
     }
 
+    /// The line of a key that nobody took yet.
+    pub(super) fn line_of(&self, key: &str) -> Option<Line> {
+        self.entries.iter().find(|entry| entry.key == key).map(|entry| entry.line)
+    }
+
     /// Refuses keys that nobody took.
     ///
     /// # Errors
@@ -189,7 +243,7 @@ fn kind(value: &Value<'_>) -> &'static str {
     let value = match value {
         Value::Toml(value) => value,
         Value::Uci(_) => return "a text",
-        Value::UciList => return "a list",
+        Value::UciList(_) => return "a list",
     };
     match value {
         DeValue::String(_) => "a text",

@@ -6,9 +6,11 @@
 //! the wall.
 
 mod interface;
+mod invitation;
 mod keys;
 mod parse;
 mod uci;
+pub mod uci_text;
 
 use std::net::SocketAddr;
 use std::num::NonZeroU32;
@@ -19,6 +21,7 @@ use crate::base::NodePath;
 use crate::base::signify::OwnerKey;
 
 pub use interface::{InterfaceName, InterfaceNameError};
+pub use invitation::{Introducer, Invitation, InvitationError};
 pub use parse::levels;
 
 /// Where the configuration is unless `--config` says otherwise.
@@ -31,6 +34,8 @@ pub const UCI_FILE: &str = "/etc/config/vpmesh";
 pub const UCI_CONTROL_SOCKET: &str = "/var/run/vpmesh/control.sock";
 /// What relative paths in UCI are relative to.
 pub const UCI_FOLDER: &str = "/etc/vpmesh";
+/// The most introducers of a node.
+pub const INTRODUCERS_MAX: usize = 16;
 /// The largest configuration file that is read, in bytes.
 pub const CONFIG_BYTES_MAX: usize = 64 * 1024;
 /// Marks that OpenWrt's mwan3 and pbr use on packets; ours stays out of them.
@@ -67,6 +72,8 @@ pub struct Config {
     /// Bytes of the UDP socket's buffers.
     pub receive_buffer: u32,
     pub send_buffer: u32,
+    /// Mesh nodes that a node without rosters gets its owner's from, and with it all else.
+    pub introducers: Vec<Introducer>,
 }
 
 /// Where the owner's public key is.

@@ -12,8 +12,8 @@ use base64::engine::general_purpose::STANDARD;
 
 use super::keys::Keys;
 use super::{
-    CONFIG_BYTES_MAX, CONTROL_SOCKET, Config, FWMARK_TAKEN, InterfaceName, OwnerKeySource,
-    UCI_CONTROL_SOCKET, UCI_FOLDER, uci,
+    CONFIG_BYTES_MAX, CONTROL_SOCKET, Config, FWMARK_TAKEN, INTRODUCERS_MAX, InterfaceName, Introducer,
+    OwnerKeySource, UCI_CONTROL_SOCKET, UCI_FOLDER, uci,
 };
 use crate::base::signify::OwnerKey;
 use crate::base::{Fault, Faults, Line, NodePath};
@@ -87,6 +87,7 @@ fn read(keys: &mut Keys<'_>, paths: &Paths<'_>, file: Arc<str>) -> Option<Config
     let mut buffer = |key| number(keys, key, 65_536, 67_108_864, BUFFER, "write bytes, 65536 to 67108864");
     let receive_buffer = buffer("receive_buffer");
     let send_buffer = buffer("send_buffer");
+    let introducers = introducers(keys);
     Some(Config {
         file,
         node: node?,
@@ -103,6 +104,7 @@ fn read(keys: &mut Keys<'_>, paths: &Paths<'_>, file: Arc<str>) -> Option<Config
         log: log.unwrap_or_else(|| "info".to_owned()),
         receive_buffer,
         send_buffer,
+        introducers,
     })
 }
 
@@ -177,6 +179,19 @@ fn fwmark(keys: &mut Keys<'_>) -> Option<NonZeroU32> {
         keys.fault(line, what, MEND);
     }
     NonZeroU32::new(mark)
+}
+
+fn introducers(keys: &mut Keys<'_>) -> Vec<Introducer> {
+    const MEND: &str = "write KEY@HOST:PORT of gateways that run, as `vpmesh invite` prints them, 16 at most";
+    let there = keys.line_of("introducers");
+    let mut introducers = keys.parsed_list("introducers", MEND, Introducer::from_str);
+    if let Some(line) = there
+        && introducers.len() > INTRODUCERS_MAX
+    {
+        keys.fault(line, format!("introducers has {} of them", introducers.len()), MEND);
+        introducers.truncate(INTRODUCERS_MAX);
+    }
+    introducers
 }
 
 /// Checks log levels: `info`, or `info,vpmesh::os=debug`.
@@ -262,10 +277,42 @@ mod tests {
     fn every_key_is_the_same_in_uci() {
         let text = smallest()
             + "rosters = \"/r\"\ninterface = \"mesh0\"\nlisten = 1\ncontrol = \"/c\"\nmetrics = \"[::1]:9\"\n\
-               mtu = 1300\nfwmark = 0x51000000\nflows = 300\nlog = \"debug\"\nreceive_buffer = 70000\nsend_buffer = 80000\n";
-        assert_eq!(text.lines().count(), 14, "every key");
+               mtu = 1300\nfwmark = 0x51000000\nflows = 300\nlog = \"debug\"\nreceive_buffer = 70000\nsend_buffer = 80000\n\
+               introducers = \"LpHbXZJY4P+Ac4WZ85FjdxUiH7ZA3nAa4mHOT0ltB2o=@attic.example.net:51888\"\n";
+        assert_eq!(text.lines().count(), 15, "every key");
         let uci = Config::parse("node.toml", Path::new("/elsewhere"), &as_uci(&text)).unwrap();
         assert_eq!(uci, parse(&text).unwrap());
+    }
+
+    #[test]
+    fn lists_are_the_same_in_uci() {
+        let key = "LpHbXZJY4P+Ac4WZ85FjdxUiH7ZA3nAa4mHOT0ltB2o=";
+        let (a, b) = (format!("{key}@attic.example.net:51888"), format!("{key}@[2001:db8::1]:1"));
+        let toml = parse(&(smallest() + &format!("introducers = [{a:?}, {b:?}]\n"))).unwrap();
+        assert_eq!(
+            toml.introducers.iter().map(ToString::to_string).collect::<Vec<_>>(),
+            [a.clone(), b.clone()]
+        );
+        let text = as_uci(&smallest()) + &format!("\tlist introducers '{a}'\n\tlist introducers '{b}'\n");
+        assert_eq!(parse(&text).unwrap().introducers, toml.introducers);
+        let wrong =
+            as_uci(&smallest()) + &format!("\tlist introducers '{a}'\n\tlist introducers 'attic:1'\n");
+        let said = parse(&wrong).unwrap_err().to_string();
+        assert!(
+            said.contains(":6: introducers has \"attic:1\", which has no key and '@'; write KEY@HOST:PORT"),
+            "{said}"
+        );
+        for (wrong, said) in [
+            ("introducers = [1]", "introducers has a whole number, not texts only"),
+            ("introducers = 1", "introducers is a whole number, not a list of texts"),
+            (
+                &*format!("introducers = [{}]", vec![format!("{a:?}"); 17].join(", ")),
+                "introducers has 17 of them",
+            ),
+        ] {
+            let faults = parse(&(smallest() + wrong + "\n")).unwrap_err().to_string();
+            assert!(faults.contains(said), "{faults}");
+        }
     }
 
     #[test]

@@ -25,17 +25,34 @@ const MEND: &str = "write `config node 'main'`, and below it `option KEY 'VALUE'
 pub(super) struct Setting {
     pub(super) key: String,
     pub(super) line: Line,
-    /// `None`: a list.
-    pub(super) value: Option<String>,
+    pub(super) value: Value,
+}
+
+/// What an option has, or each `list` of the same name.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Value {
+    One(String),
+    List(Vec<(String, Line)>),
 }
 
 /// Whether the text is UCI's rather than TOML: whether its first word says so.
-pub(super) fn is_uci(text: &str) -> bool {
+pub fn is_uci(text: &str) -> bool {
     let mut lines =
         text.lines().map(str::trim_start).filter(|line| !line.is_empty() && !line.starts_with('#'));
     let mut words = lines.next().unwrap_or_default().split_whitespace();
     let first = words.next();
     matches!(first, Some("config" | "package")) && !words.next().unwrap_or_default().starts_with(['=', '.'])
+}
+
+/// Each line that has words, whole, with them; up to the first that can't be read.
+pub(super) fn statements(text: &str) -> impl Iterator<Item = (std::ops::Range<usize>, Vec<String>)> + '_ {
+    let mut reader = Reader { rest: text, line: 1 };
+    std::iter::from_fn(move || {
+        let (first, words) = reader.statement()?;
+        let end = text.len() - reader.rest.len();
+        let start = text.split_inclusive('\n').take(first.0 as usize - 1).map(str::len).sum();
+        words.ok().map(|words| (start..end, words))
+    })
 }
 
 /// The options of the one section.
@@ -89,17 +106,22 @@ pub(super) fn read(file: &Arc<str>, text: &str) -> Result<Vec<Setting>, Faults> 
                 }
             }
             [kind @ ("option" | "list"), key, value] => {
-                match settings.iter().find(|setting| setting.key == key) {
-                    Some(first) if kind == "option" || first.value.is_some() => {
+                let value = value.to_owned();
+                match settings.iter_mut().find(|setting| setting.key == key) {
+                    Some(Setting { value: Value::List(values), .. }) if kind == "list" => {
+                        values.push((value, line));
+                    }
+                    Some(first) => {
                         let what = format!("{key} is here a second time, first in line {}", first.line);
                         faults.push(fault(file, line, what, "keep one of them"));
                     }
-                    Some(_) => {}
-                    None => settings.push(Setting {
-                        key: key.to_owned(),
-                        line,
-                        value: (kind == "option").then(|| value.to_owned()),
-                    }),
+                    None => {
+                        let value = match kind {
+                            "option" => Value::One(value),
+                            _ => Value::List(vec![(value, line)]),
+                        };
+                        settings.push(Setting { key: key.to_owned(), line, value });
+                    }
                 }
             }
             _ => faults.push(fault(file, line, "is not a line of UCI's".to_owned(), MEND)),
@@ -187,9 +209,19 @@ impl Reader<'_> {
 mod tests {
     use super::*;
 
-    fn settings(text: &str) -> Vec<(String, u32, Option<String>)> {
+    /// Key, line, and value; the values of a list with their lines.
+    fn settings(text: &str) -> Vec<(String, u32, String)> {
         let settings = read(&"vpmesh".into(), text).unwrap();
-        settings.into_iter().map(|setting| (setting.key, setting.line.0, setting.value)).collect()
+        let told = |setting: Setting| {
+            let value = match setting.value {
+                Value::One(value) => value,
+                Value::List(values) => {
+                    values.iter().map(|(value, line)| format!("{line}:{value};")).collect::<String>()
+                }
+            };
+            (setting.key, setting.line.0, value)
+        };
+        settings.into_iter().map(told).collect()
     }
 
     fn faults(text: &str) -> String {
@@ -201,16 +233,16 @@ mod tests {
         let text = "# ours\npackage vpmesh\n\nconfig node main\n\toption a 'x y' # why\n option b \"x\\\"y'\"'z'\n\
                     option c pl\\ ain\r\n\toption d 'two\nlines'\n\tlist e 'one'\n\tlist e 'two'\n\toption f ''\n";
         let expected = [
-            ("a", 5, Some("x y")),
-            ("b", 6, Some("x\"y'z")),
-            ("c", 7, Some("pl ain")),
-            ("d", 8, Some("two\nlines")),
-            ("e", 10, None),
-            ("f", 12, Some("")),
+            ("a", 5, "x y"),
+            ("b", 6, "x\"y'z"),
+            ("c", 7, "pl ain"),
+            ("d", 8, "two\nlines"),
+            ("e", 10, "10:one;11:two;"),
+            ("f", 12, ""),
         ];
         assert_eq!(
             settings(text),
-            expected.map(|(key, line, value)| (key.to_owned(), line, value.map(str::to_owned)))
+            expected.map(|(key, line, value)| (key.to_owned(), line, value.to_owned()))
         );
     }
 
@@ -233,6 +265,8 @@ mod tests {
         for (text, said) in [
             ("option a 'b'", "vpmesh:1: is in no section"),
             ("config node\n option a b\n option a c", "vpmesh:3: a is here a second time, first in line 2"),
+            ("config node\n list a b\n option a c", "vpmesh:3: a is here a second time, first in line 2"),
+            ("config node\n option a b\n list a c", "vpmesh:3: a is here a second time, first in line 2"),
             ("config node\nconfig node 'x'", "vpmesh:2: is a second node"),
             ("config station\n", "vpmesh:1: \"station\" is no section"),
             ("config node\n option a", "vpmesh:2: is not a line of UCI's"),

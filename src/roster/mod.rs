@@ -21,6 +21,7 @@ use ipnetwork::{Ipv4Network, Ipv6Network};
 use crate::base::signify;
 use crate::base::{Name, NodePath, PublicKey};
 
+pub use crate::base::Endpoint;
 pub use crate::base::line::{self, Fault, Faults, Line};
 pub use join::{Because, Joined, Refused};
 pub use model::{Model, NodeId, OwnerId};
@@ -100,13 +101,6 @@ pub struct MeshNode {
     /// Other owners' applications that this gateway's host takes in; a relay has none.
     pub hosted: Vec<HostedGuest>,
     pub line: Line,
-}
-
-/// Where a mesh node can be reached: a host name or an address, and a UDP port.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub struct Endpoint {
-    pub host: Arc<str>,
-    pub port: u16,
 }
 
 /// A host computer.

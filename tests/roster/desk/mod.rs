@@ -1,6 +1,7 @@
 //! The tools at an owner's desk, run as a person runs them.
 
 mod check;
+mod join;
 mod owner;
 mod station;
 

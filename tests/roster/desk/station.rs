@@ -31,7 +31,7 @@ fn a_wireguard_key_is_made_once_and_shows_its_public_half() {
 }
 
 /// A room with a gateway that stations can reach.
-fn with_gateway(desk: &Desk) {
+pub(super) fn with_gateway(desk: &Desk) {
     let bob = OwnerSecret::from_seed([2; 8], &[2; 32]).public();
     let roster = desk.read("alice.toml").replace("# ipv4 = \"10.88", "ipv4   = \"10.88");
     let gateway = format!(
