@@ -187,6 +187,7 @@ fn needs_restart(old: &Config, new: &Config) -> Option<&'static str> {
         ("log", old.log != new.log),
         ("receive_buffer", old.receive_buffer != new.receive_buffer),
         ("send_buffer", old.send_buffer != new.send_buffer),
+        ("introducers", old.introducers != new.introducers),
     ];
     differs.into_iter().find(|(_, differs)| *differs).map(|(key, _)| key)
 }

@@ -96,6 +96,7 @@ async fn start(path: &Path, config: Config) -> Result<(EventLoop, SocketFile), R
     };
     let mut clock = Clock::default();
     let now = clock.read();
+    let introducers = config.introducers.iter().map(|one| (one.key, one.endpoint.clone()));
     let engine_config = EngineConfig {
         node: config.node.clone(),
         private_key,
@@ -103,6 +104,7 @@ async fn start(path: &Path, config: Config) -> Result<(EventLoop, SocketFile), R
         flows_max: usize::try_from(config.flows).unwrap_or(usize::MAX),
         seed: random::seed()?,
         index_secret: random::word()?,
+        introducers: introducers.collect(),
     };
     let engine = Engine::new(engine_config, now);
     let keeper = Keeper::begin(tun.index(), wanted(&engine, config.mtu)).await?;

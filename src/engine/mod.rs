@@ -11,6 +11,7 @@ mod control;
 mod counters;
 mod forward;
 mod inbound;
+mod introduction;
 mod outbound;
 mod outbox;
 mod reload;
@@ -24,9 +25,8 @@ use std::time::{Instant, SystemTime};
 
 use hashbrown::HashMap;
 
-use crate::base::{DropReason, NodePath, PrivateKey, PublicKey};
+use crate::base::{DropReason, Endpoint, NodePath, PrivateKey, PublicKey};
 use crate::packet::TokenBucket;
-use crate::roster::Endpoint;
 use crate::table::{FlowTable, PeerId};
 use crate::tunnel::Tunnels;
 pub use crate::tunnel::{CROWDING_MAX, Crowding, Steering};
@@ -64,6 +64,8 @@ pub struct EngineConfig {
     pub seed: [u8; 32],
     /// 24 random bits; hides receiver indices from who never saw one.
     pub index_secret: u32,
+    /// Mesh nodes that may have the owner's roster; asked for while there is none.
+    pub introducers: Vec<(PublicKey, Endpoint)>,
 }
 
 /// Datagrams from one place as they came from the socket: one, or several of `stride` bytes each of which the last
@@ -97,6 +99,8 @@ pub struct Engine {
     flows: FlowTable,
     /// `None` until the first roster is in force: nothing is served.
     world: Option<World>,
+    /// Where introducers are; none once a roster is in force.
+    introducers: HashMap<PeerId, Vec<Endpoint>>,
     /// What a peer's path carries, in bytes of the IP packet inside; the peers that are not here have the default.
     mtus: HashMap<PeerId, u16>,
     counters: Counters,
@@ -111,11 +115,12 @@ impl Engine {
     /// A gateway that serves nothing until [`Engine::reload`].
     #[must_use]
     pub fn new(config: EngineConfig, now: Now) -> Self {
-        Self {
+        let mut engine = Self {
             own_key: config.private_key.public(),
             tunnels: Tunnels::new(&config.private_key, config.index_secret, now.instant),
             flows: FlowTable::new(config.flows_max, config.seed, now.instant),
             world: None,
+            introducers: HashMap::new(),
             mtus: HashMap::new(),
             counters: Counters::default(),
             icmp: TokenBucket::new(100, 50, now.instant),
@@ -123,7 +128,9 @@ impl Engine {
             timers: timeout::Timers::new(now.instant),
             scratch: vec![0; PACKET_MAX].into_boxed_slice(),
             config,
-        }
+        };
+        engine.meet_introducers(now.instant);
+        engine
     }
 
     /// Counts packets that were turned away outside of the engine.

@@ -41,6 +41,7 @@ impl Engine {
             nodes: model.nodes.len() as u64,
             ..ReloadReport::default()
         };
+        self.introducers.clear();
         self.remove_peers(&plan, &mut report);
         let before = self.tunnels.ids().count();
         let mut roles = HashMap::with_capacity(plan.roles.len());

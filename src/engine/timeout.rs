@@ -5,7 +5,6 @@ use std::time::{Duration, Instant};
 
 use hashbrown::HashMap;
 
-use super::world::PeerKind;
 use super::{Engine, Event, Now, Outbox};
 use crate::table::PeerId;
 use crate::tunnel::SEAL_OVERHEAD;
@@ -105,13 +104,9 @@ impl Engine {
             .resolved
             .get(&peer)
             .is_none_or(|&at| now.saturating_duration_since(at) >= RESOLVE_EVERY);
-        let Some(world) = &self.world else { return };
-        if let Some(role) = world.roles.get(&peer)
-            && let PeerKind::Gateway { endpoints } = &role.kind
-            && !endpoints.is_empty()
-            && due
-        {
-            let endpoints = endpoints.clone();
+        let endpoints = self.endpoints_of(peer);
+        if !endpoints.is_empty() && due {
+            let endpoints = endpoints.to_vec();
             self.timers.resolved.insert(peer, now);
             self.push_event(Event::Resolve { peer, endpoints });
         }

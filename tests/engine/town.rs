@@ -105,6 +105,7 @@ impl Town {
                 flows_max: 1_000,
                 seed: [3; 32],
                 index_secret: 0x5a_5a5a,
+                introducers: Vec::new(),
             };
             let at = SocketAddr::from(([203, 0, 113, i as u8 + 1], 51888));
             let gateway = Gateway {

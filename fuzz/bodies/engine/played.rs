@@ -54,6 +54,7 @@ impl Played {
             flows_max: 64,
             seed: [3; 32],
             index_secret: 0x5a_5a5a,
+            introducers: Vec::new(),
         };
         let stations = (0..STATIONS).map(|index| Station::new(index, &model, start)).collect();
         let out = Outbox::with_capacity(256 * 1024, 256 * 1024);
