@@ -6,9 +6,10 @@ use std::sync::Arc;
 
 use super::rosters::{self, Sheet};
 use crate::base::signify::{FILE_MAX, OwnerKey};
-use crate::base::{Fault, Line, PrivateKey, PublicKey};
+use crate::base::{Fault, Line, PublicKey};
 use crate::config::{CONFIG_BYTES_MAX, Config, OwnerKeySource};
 use crate::mesh::accept::{self, Own};
+use crate::os::key_file::{KeyFileError, read_private_key};
 use crate::os::store::Store;
 use crate::os::whole_file;
 use crate::roster::{Joined, Model};
@@ -140,20 +141,18 @@ fn check_config(path: &Path, report: &mut Report) {
 
 fn private_key(path: &Path, report: &mut Report) -> Option<PublicKey> {
     let make = "make one: `vpmesh key new FILE`";
-    match whole_file::read_secret(path) {
-        Ok(text) => match text.parse::<PrivateKey>() {
-            Ok(key) => return Some(key.public()),
-            Err(error) => report.fault(path, format!("the private key {error}"), make),
-        },
-        Err(error @ whole_file::FileError::Readable { .. }) => {
+    match read_private_key(path) {
+        Ok(key) => return Some(key.public()),
+        Err(KeyFileError::Key { error, .. }) => report.fault(path, format!("the private key {error}"), make),
+        Err(KeyFileError::File(error @ whole_file::FileError::Readable { .. })) => {
             let mut fault = rosters::unreadable(path, &error).0;
             fault.iter_mut().for_each(|fault| {
                 "a key that others have read is no secret any more".clone_into(&mut fault.mend)
             });
             report.faults(fault);
         }
-        Err(error) if error.is_not_found() => report.fault(path, "there is no private key", make),
-        Err(error) => report.faults(rosters::unreadable(path, &error).0),
+        Err(KeyFileError::File(error)) => report.faults(rosters::unreadable(path, &error).0),
+        Err(_) => report.fault(path, "there is no private key", make),
     }
     None
 }

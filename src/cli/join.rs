@@ -7,12 +7,11 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use anyhow::{Context as _, bail};
-use zeroize::Zeroizing;
 
-use super::key::no_randomness;
 use super::output::print;
-use crate::base::{Endpoint, NodePath, PrivateKey, PublicKey};
+use crate::base::{Endpoint, NodePath, PublicKey};
 use crate::config::{CONFIG_BYTES_MAX, Config, Invitation, UCI_FILE, UCI_FOLDER, uci_text};
+use crate::os::key_file::{KeyFileError, new_private_key, read_private_key};
 use crate::os::whole_file;
 
 #[derive(Debug, clap::Args)]
@@ -125,20 +124,11 @@ fn uci(path: &Path, old: &str, invitation: &Invitation) -> anyhow::Result<String
 
 /// The node's key: the one that is there, else a new one.
 fn key(path: &Path) -> anyhow::Result<PublicKey> {
-    match whole_file::read_secret(path) {
-        Ok(text) => {
-            let key: Result<PrivateKey, _> = text.parse();
-            key.map(|key| key.public())
-                .map_err(|error| anyhow::anyhow!("{}: the private key {error}", path.display()))
-        }
-        Err(error) if error.is_not_found() => {
-            let key = PrivateKey::generate().map_err(no_randomness)?;
-            let text = Zeroizing::new(format!("{}\n", Zeroizing::new(key.to_base64()).as_str()));
-            whole_file::write_new(path, text.as_bytes(), 0o600)?;
-            Ok(key.public())
-        }
-        Err(error) => Err(error.into()),
-    }
+    let key = match read_private_key(path) {
+        Err(KeyFileError::Missing { .. }) => new_private_key(path),
+        there => there,
+    };
+    Ok(key?.public())
 }
 
 /// What the owner's roster is to have.

@@ -8,7 +8,7 @@ use anyhow::Context as _;
 use zeroize::Zeroizing;
 
 use crate::base::PrivateKey;
-use crate::os::whole_file;
+use crate::os::key_file::{new_private_key, read_private_key};
 
 #[derive(Debug, clap::Args)]
 pub struct KeyArgs {
@@ -33,12 +33,7 @@ enum KeyCommand {
 /// What a person can mend: a file that is there already, that others may read, that holds no key.
 pub fn run(args: KeyArgs) -> anyhow::Result<ExitCode> {
     let key = match args.command {
-        KeyCommand::New { file } => {
-            let key = PrivateKey::generate().map_err(no_randomness)?;
-            let text = Zeroizing::new(format!("{}\n", Zeroizing::new(key.to_base64()).as_str()));
-            whole_file::write_new(&file, text.as_bytes(), 0o600)?;
-            key
-        }
+        KeyCommand::New { file } => new_private_key(&file)?,
         KeyCommand::Public { file } => read(&file)?,
     };
     println!("{}", key.public());
@@ -51,12 +46,10 @@ pub(super) fn no_randomness(error: getrandom::Error) -> anyhow::Error {
 
 fn read(file: &Path) -> anyhow::Result<PrivateKey> {
     const MOST: u64 = 4096;
-    let (name, text) = if file == Path::new("-") {
-        let mut text = Zeroizing::new(String::with_capacity(MOST as usize));
-        std::io::stdin().take(MOST).read_to_string(&mut text).context("standard input")?;
-        ("standard input".into(), text)
-    } else {
-        (file.to_string_lossy(), whole_file::read_secret(file)?)
-    };
-    text.parse().map_err(|error| anyhow::anyhow!("{name}: the private key {error}"))
+    if file != Path::new("-") {
+        return Ok(read_private_key(file)?);
+    }
+    let mut text = Zeroizing::new(String::with_capacity(MOST as usize));
+    std::io::stdin().take(MOST).read_to_string(&mut text).context("standard input")?;
+    text.parse().map_err(|error| anyhow::anyhow!("standard input: the private key {error}"))
 }

@@ -1,30 +1,23 @@
 //! The node's private key, on disk.
 
-use std::fs::File;
-use std::io::{self, Read};
-use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 
 use zeroize::Zeroizing;
 
+use super::whole_file::{self, FileError};
 use crate::base::{KeyError, PrivateKey};
 
-/// A key's file is read this far.
-const BYTES_MAX: u64 = 4096;
-
-/// Why a private key can't be read. The key itself is in none of them.
+/// Why a private key can't be read or made. The key itself is in none of them.
 #[derive(Debug, thiserror::Error)]
 pub enum KeyFileError {
     #[error("{path}: there is no private key; make one with `vpmesh key new`")]
     Missing { path: PathBuf },
-    #[error("{path}: cannot read the private key: {error}")]
-    Io { path: PathBuf, error: io::Error },
-    #[error("{path}: is no file; write the path of the private key's file")]
-    NoFile { path: PathBuf },
-    #[error("{path}: others may read the private key (mode {mode:04o}); run `chmod 600 {path}`")]
-    Open { path: PathBuf, mode: u32 },
+    #[error(transparent)]
+    File(#[from] FileError),
     #[error("{path}: the private key {error}; make one with `vpmesh key new`")]
     Key { path: PathBuf, error: KeyError },
+    #[error("the system has no randomness to give: {0}")]
+    NoRandomness(getrandom::Error),
 }
 
 /// Reads a private key, unless anybody but its owner may read it too.
@@ -32,25 +25,22 @@ pub enum KeyFileError {
 /// # Errors
 /// [`KeyFileError`], with the mend.
 pub fn read_private_key(path: &Path) -> Result<PrivateKey, KeyFileError> {
-    let at = || path.to_owned();
-    let failed = |error: io::Error| match error.kind() {
-        io::ErrorKind::NotFound => KeyFileError::Missing { path: at() },
-        _ => KeyFileError::Io { path: at(), error },
-    };
-    // A FIFO in its place must not hold the daemon up.
-    let mut options = File::options();
-    let mut file = options.read(true).custom_flags(libc::O_NONBLOCK).open(path).map_err(failed)?;
-    let metadata = file.metadata().map_err(failed)?;
-    if !metadata.is_file() {
-        return Err(KeyFileError::NoFile { path: at() });
+    match whole_file::read_secret(path) {
+        Ok(text) => text.parse().map_err(|error| KeyFileError::Key { path: path.to_owned(), error }),
+        Err(error) if error.is_not_found() => Err(KeyFileError::Missing { path: path.to_owned() }),
+        Err(error) => Err(error.into()),
     }
-    let mode = metadata.mode() & 0o7777;
-    if mode & 0o077 != 0 {
-        return Err(KeyFileError::Open { path: at(), mode });
-    }
-    let mut text = Zeroizing::new(String::with_capacity(BYTES_MAX as usize));
-    file.by_ref().take(BYTES_MAX).read_to_string(&mut text).map_err(failed)?;
-    text.parse().map_err(|error| KeyFileError::Key { path: at(), error })
+}
+
+/// Makes a private key in a new file of mode 0600.
+///
+/// # Errors
+/// [`KeyFileError::File`] when there is a file already.
+pub fn new_private_key(path: &Path) -> Result<PrivateKey, KeyFileError> {
+    let key = PrivateKey::generate().map_err(KeyFileError::NoRandomness)?;
+    let text = Zeroizing::new(format!("{}\n", Zeroizing::new(key.to_base64()).as_str()));
+    whole_file::write_new(path, text.as_bytes(), 0o600)?;
+    Ok(key)
 }
 
 #[cfg(test)]
@@ -88,15 +78,22 @@ mod tests {
     }
 
     #[test]
+    fn a_key_that_is_made_is_the_one_that_is_read_and_is_made_once() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("node.key");
+        let made = new_private_key(&path).unwrap().public();
+        assert_eq!(read_private_key(&path).unwrap().public(), made);
+        assert!(new_private_key(&path).unwrap_err().to_string().contains("is not overwritten"));
+        assert_eq!(read_private_key(&path).unwrap().public(), made);
+    }
+
+    #[test]
     fn what_is_no_key_is_refused_and_never_printed() {
         let (_folder, path) = file("secret, but no key", 0o600);
         let said = read_private_key(&path).unwrap_err().to_string();
         assert!(said.contains("is not base64") && !said.contains("secret"), "{said}");
         let (folder, _) = file(KEY, 0o600);
-        assert!(matches!(
-            read_private_key(folder.path()),
-            Err(KeyFileError::NoFile { .. } | KeyFileError::Io { .. })
-        ));
+        assert!(matches!(read_private_key(folder.path()), Err(KeyFileError::File(_))));
         assert!(matches!(read_private_key(&folder.path().join("none")), Err(KeyFileError::Missing { .. })));
     }
 }
