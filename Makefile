@@ -14,6 +14,7 @@ include benches/packet_path/counts.mk
 include fuzz/fuzz.mk
 include openwrt/cross/cross.mk
 include openwrt/pack/pack.mk
+include tests/cli/netjson/netjson.mk
 include tests/luci/luci.mk
 
 build:
@@ -24,6 +25,7 @@ deps:
 
 test: deps
 	cargo test -- --skip cases::
+	$(MAKE) --no-print-directory test-netjson
 	$(MAKE) --no-print-directory test-luci
 	$(MAKE) --no-print-directory test-netns
 

@@ -25,6 +25,7 @@ mod run;
 pub mod station;
 mod status;
 mod table;
+mod topology;
 
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -61,6 +62,8 @@ enum Command {
     Flows(Print),
     /// The WireGuard peers.
     Peers(Print),
+    /// This node and its peers as a NetJSON NetworkGraph.
+    Topology,
     /// Read the rosters and the configuration again, or nothing at all.
     Reload(Print),
     /// Check the configuration and rosters: every error as FILE:LINE, what, and the mend.
@@ -109,6 +112,7 @@ pub fn main() -> ExitCode {
         Command::Status(print) => Ok(status::status(&socket, print.json)),
         Command::Flows(print) => Ok(flows::flows(&socket, print.json)),
         Command::Peers(print) => Ok(peers::peers(&socket, print.json)),
+        Command::Topology => Ok(topology::topology(&socket)),
         Command::Reload(print) => Ok(reload::reload(&socket, print.json)),
     };
     result.unwrap_or_else(|error| {

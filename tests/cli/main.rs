@@ -21,6 +21,7 @@ const CASES: &[(&str, &str)] = &[
     ("peers", "peers"),
     ("peers-none", "peers"),
     ("peers-json", "peers --json"),
+    ("topology", "topology"),
     ("reload", "reload"),
     ("reload-json", "reload --json"),
     ("reload-refused", "reload"),
@@ -39,8 +40,15 @@ fn folder() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/cli")
 }
 
-/// Runs `vpmesh COMMAND` against a daemon that answers `answer`: its exit code, stdout and stderr as one text.
-fn run(command: &str, answer: Vec<u8>) -> String {
+/// What the daemon answers in the case `name`: NAME.answer, or one file for each request, NAME.REQUEST.answer.
+fn answers(name: &str, request: &str) -> Vec<u8> {
+    let request = request.split('"').nth(3).unwrap_or_default();
+    let file = |name: String| fs::read(folder().join(name));
+    file(format!("{name}.answer")).or_else(|_| file(format!("{name}.{request}.answer"))).unwrap_or_default()
+}
+
+/// Runs `vpmesh COMMAND` against a daemon that answers each request so: its exit code, stdout and stderr as one text.
+fn run(command: &str, answer: impl Fn(&str) -> Vec<u8> + Send + 'static) -> String {
     let place = tempfile::tempdir().unwrap();
     let socket = place.path().join("control");
     let listener = UnixListener::bind(&socket).unwrap();
@@ -48,7 +56,7 @@ fn run(command: &str, answer: Vec<u8>) -> String {
         while let Ok((mut stream, _)) = listener.accept() {
             let mut request = String::new();
             BufReader::new(&stream).read_line(&mut request).unwrap();
-            let _ = stream.write_all(&answer);
+            let _ = stream.write_all(&answer(&request));
         }
     });
     let output = Command::new(env!("CARGO_BIN_EXE_vpmesh"))
@@ -70,8 +78,7 @@ fn run(command: &str, answer: Vec<u8>) -> String {
 fn every_tool_prints_what_its_golden_file_says() {
     let mut wrong = Vec::new();
     for (name, command) in CASES {
-        let answer = fs::read(folder().join(format!("{name}.answer"))).unwrap_or_default();
-        let printed = run(command, answer);
+        let printed = run(command, |request| answers(name, request));
         let golden = folder().join(format!("{name}.printed"));
         if std::env::var_os("BLESS").is_some() {
             fs::write(&golden, &printed).unwrap();
