@@ -4,6 +4,7 @@
 pub mod endpoint;
 pub mod key;
 pub mod line;
+pub mod link;
 pub mod name;
 pub mod prefix;
 pub mod reason;
@@ -12,6 +13,7 @@ pub mod signify;
 pub use endpoint::{Endpoint, EndpointError};
 pub use key::{KeyError, PrivateKey, PublicKey};
 pub use line::{Fault, Faults, Line};
+pub use link::{LINK_PORT, link_address};
 pub use name::{Name, NameError, NodePath};
 pub use prefix::canonical;
 pub use reason::DropReason;

@@ -50,6 +50,9 @@ reasons! {
     HopLimit, "hop_limit", "the packet's hop limit ran out";
     TooBig, "too_big", "the packet is larger than the next tunnel carries; ICMP says so to its sender";
     Congested, "congested", "the network marked the datagram as congested, and the packet inside can't be told";
+    // what mesh nodes say to each other
+    NotControl, "not_control", "it is for the mesh itself, and says nothing that this version understands";
+    ControlLimited, "control_limited", "it is for the mesh itself, and the peer says more than its share";
     // policy and flows
     Denied, "denied", "a border's policy denies it";
     NoFlow, "no_flow", "the reply or ICMP error belongs to no flow";

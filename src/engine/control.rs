@@ -6,7 +6,7 @@ use std::net::IpAddr;
 use super::report::{
     BorderAnswer, ExplainAnswer, ExplainVerdict, FlowRow, OwnerRow, PeerRow, Status, Traffic,
 };
-use super::world::{PeerKind, World};
+use super::world::World;
 use super::{Engine, Now};
 use crate::base::DropReason;
 use crate::packet::Ports;
@@ -45,10 +45,9 @@ impl Engine {
         let Some(world) = &self.world else { return Vec::new() };
         let row = |(&peer, role): (&_, &super::world::PeerRole)| {
             let stats = self.tunnels.stats(peer)?;
-            let kind = if role.kind == PeerKind::Station { "station" } else { "gateway" };
             Some(PeerRow {
                 peer: world.model.node(role.node).name.clone(),
-                kind: kind.to_owned(),
+                kind: role.kind.name().to_owned(),
                 key: stats.key,
                 endpoint: stats.endpoint,
                 handshake: stats.handshake_age,

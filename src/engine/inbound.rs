@@ -34,7 +34,11 @@ impl Engine {
         match self.tunnels.open(source, datagram, &mut scratch, now) {
             Opened::Packet { peer, bytes } => {
                 self.counters.from_peers.add(bytes.len());
-                if let Err(reason) = self.forward(bytes, Via::Peer(peer), outer, now, out) {
+                let mut outcome = self.forward(bytes, Via::Peer(peer), outer, now, out);
+                if outcome == Err(DropReason::BadSource) {
+                    outcome = self.handle_link(peer, bytes, now, out);
+                }
+                if let Err(reason) = outcome {
                     self.counters.drop_of(peer, reason);
                 }
                 self.flush(peer, now, out);
@@ -81,6 +85,7 @@ impl Engine {
             match event {
                 TunnelEvent::Unreachable(peer) => self.ask_for_addresses(peer, now),
                 TunnelEvent::Moved(peer) => self.ask_for_mtu(peer),
+                TunnelEvent::Up(peer) => self.handle_peer_up(peer, now, out),
             }
         }
     }

@@ -6,7 +6,6 @@
 use std::time::Instant;
 
 use super::Engine;
-use super::world::PeerKind;
 use crate::base::Endpoint;
 use crate::table::PeerId;
 
@@ -26,10 +25,8 @@ impl Engine {
 
     /// Where a peer is said to be, by the rosters or, before there are any, by the configuration.
     pub(super) fn endpoints_of(&self, peer: PeerId) -> &[Endpoint] {
-        let role = self.world.as_ref().and_then(|world| world.roles.get(&peer));
-        match role.map(|role| &role.kind) {
-            Some(PeerKind::Gateway { endpoints }) => endpoints,
-            Some(PeerKind::Station) => &[],
+        match self.world.as_ref().and_then(|world| world.roles.get(&peer)) {
+            Some(role) => role.kind.endpoints(),
             None => self.introducers.get(&peer).map_or(&[], Vec::as_slice),
         }
     }

@@ -12,6 +12,7 @@ mod counters;
 mod forward;
 mod inbound;
 mod introduction;
+mod mesh;
 mod outbound;
 mod outbox;
 mod reload;
@@ -20,12 +21,12 @@ mod timeout;
 mod world;
 
 use std::collections::VecDeque;
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 use std::time::{Instant, SystemTime};
 
 use hashbrown::HashMap;
 
-use crate::base::{DropReason, Endpoint, NodePath, PrivateKey, PublicKey};
+use crate::base::{DropReason, Endpoint, NodePath, PrivateKey, PublicKey, link_address};
 use crate::packet::TokenBucket;
 use crate::table::{FlowTable, PeerId};
 use crate::tunnel::Tunnels;
@@ -95,6 +96,8 @@ pub enum Event {
 pub struct Engine {
     config: EngineConfig,
     own_key: PublicKey,
+    /// Where other mesh nodes reach it inside of their tunnels.
+    own_link: Ipv6Addr,
     tunnels: Tunnels,
     flows: FlowTable,
     /// `None` until the first roster is in force: nothing is served.
@@ -115,8 +118,10 @@ impl Engine {
     /// A gateway that serves nothing until [`Engine::reload`].
     #[must_use]
     pub fn new(config: EngineConfig, now: Now) -> Self {
+        let own_key = config.private_key.public();
         let mut engine = Self {
-            own_key: config.private_key.public(),
+            own_key,
+            own_link: link_address(&own_key),
             tunnels: Tunnels::new(&config.private_key, config.index_secret, now.instant),
             flows: FlowTable::new(config.flows_max, config.seed, now.instant),
             world: None,

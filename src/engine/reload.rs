@@ -10,7 +10,7 @@ use hashbrown::HashMap;
 use ipnetwork::IpNetwork;
 use serde::{Deserialize, Serialize};
 
-use super::world::{PeerKind, Plan, ReloadError, World};
+use super::world::{Plan, ReloadError, World};
 use super::{Engine, Now};
 use crate::policy::Judge;
 use crate::roster::{Model, NodeId};
@@ -47,7 +47,7 @@ impl Engine {
         let mut roles = HashMap::with_capacity(plan.roles.len());
         let mut slots: HashMap<NodeId, PeerId> = HashMap::with_capacity(plan.roles.len());
         for role in &plan.roles {
-            let keepalive = matches!(&role.kind, PeerKind::Gateway { endpoints } if !endpoints.is_empty());
+            let keepalive = !role.kind.endpoints().is_empty();
             if let Some(peer) = self.tunnels.upsert_peer(role.key, keepalive, now.instant) {
                 slots.insert(role.node, peer);
                 roles.insert(peer, role.clone());

@@ -2,7 +2,7 @@
 //!
 //! A world is made whole before anything of it is in force, and replaces the old one at once.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv6Addr};
 use std::ops::Range;
 use std::sync::Arc;
 use std::time::Instant;
@@ -11,7 +11,7 @@ use hashbrown::HashMap;
 use ipnetwork::IpNetwork;
 
 use super::report::RuleRow;
-use crate::base::{NodePath, PublicKey};
+use crate::base::{NodePath, PublicKey, link_address};
 use crate::packet::{Packet, TokenBucket};
 use crate::policy::{Judge, Place, RuleId, Traffic};
 use crate::roster::model::NodeKind;
@@ -40,6 +40,8 @@ pub enum ReloadError {
 pub(super) struct PeerRole {
     pub(super) node: NodeId,
     pub(super) key: PublicKey,
+    /// Where a mesh node is inside of its tunnel; stations are none.
+    pub(super) link: Option<Ipv6Addr>,
     pub(super) kind: PeerKind,
 }
 
@@ -49,6 +51,27 @@ pub(super) enum PeerKind {
     Station,
     /// A gateway, of another room or of this one.
     Gateway { endpoints: Vec<Endpoint> },
+    /// A relay of an accepted owner. It has no address, so nothing of its own is forwarded.
+    Relay { endpoints: Vec<Endpoint> },
+}
+
+impl PeerKind {
+    /// As `peers` tells it.
+    pub(super) fn name(&self) -> &'static str {
+        match self {
+            Self::Station => "station",
+            Self::Gateway { .. } => "gateway",
+            Self::Relay { .. } => "relay",
+        }
+    }
+
+    /// Where the rosters say that it may be reached.
+    pub(super) fn endpoints(&self) -> &[Endpoint] {
+        match self {
+            Self::Station => &[],
+            Self::Gateway { endpoints } | Self::Relay { endpoints } => endpoints,
+        }
+    }
 }
 
 /// Everything that follows from the rosters.
@@ -94,9 +117,13 @@ impl Plan {
                 NodeKind::Gateway { key, endpoints } => {
                     (*key, PeerKind::Gateway { endpoints: endpoints.clone() })
                 }
+                NodeKind::Relay { key, endpoints } => {
+                    (*key, PeerKind::Relay { endpoints: endpoints.clone() })
+                }
                 _ => continue,
             };
-            roles.push(PeerRole { node: id, key, kind });
+            let link = (kind != PeerKind::Station).then(|| link_address(&key));
+            roles.push(PeerRole { node: id, key, link, kind });
         }
         if roles.len() > 1 << 16 {
             return Err(ReloadError::TooManyPeers(roles.len()));

@@ -16,6 +16,7 @@ mod hop_limit;
 pub mod icmp;
 mod ipv4;
 mod ipv6;
+pub mod link;
 mod mss;
 mod transport;
 

@@ -27,8 +27,8 @@ use crate::base::{DropReason, PrivateKey, PublicKey};
 use crate::table::PeerId;
 use crowd::Crowd;
 use door::Door;
+use peer::{Change, Identity, Peer};
 pub use peer::{Endpoint, PeerStats};
-use peer::{Identity, Peer};
 use slots::Slots;
 pub use steering::{CROWDING_MAX, Crowding, Steering};
 use wakes::Owed;
@@ -92,6 +92,8 @@ pub enum TunnelEvent {
     Unreachable(PeerId),
     /// The peer is at another address than before.
     Moved(PeerId),
+    /// The peer has a session, and had none before.
+    Up(PeerId),
 }
 
 impl Tunnels {
@@ -248,14 +250,16 @@ impl Tunnels {
         let Some(tunn) = peer.tunn_if_made() else { return Opened::Drop(DropReason::UnknownIndex) };
         match tunn.decapsulate(None, datagram, buffer) {
             TunnResult::WriteToTunnelV4(bytes, _) | TunnResult::WriteToTunnelV6(bytes, _) => {
-                if peer.handle_authenticated(source, here, datagram.len(), now) {
-                    self.moved(id);
+                let change = peer.handle_authenticated(source, here, datagram.len(), now);
+                if change != Change::default() {
+                    self.changed(id, change);
                 }
                 Opened::Packet { peer: id, bytes }
             }
             TunnResult::Done | TunnResult::WriteToNetwork(_) => {
-                if peer.handle_authenticated(source, here, datagram.len(), now) {
-                    self.moved(id);
+                let change = peer.handle_authenticated(source, here, datagram.len(), now);
+                if change != Change::default() {
+                    self.changed(id, change);
                 }
                 Opened::Nothing { peer: id }
             }
@@ -298,9 +302,14 @@ impl Tunnels {
         }
     }
 
-    fn moved(&mut self, id: PeerId) {
-        self.crowd.handle_change(id, false);
-        self.events.push(TunnelEvent::Moved(id));
+    fn changed(&mut self, id: PeerId, change: Change) {
+        if change.moved {
+            self.crowd.handle_change(id, false);
+            self.events.push(TunnelEvent::Moved(id));
+        }
+        if change.up {
+            self.events.push(TunnelEvent::Up(id));
+        }
     }
 
     fn id_by_index(&mut self, index: u32) -> Result<PeerId, DropReason> {
@@ -338,8 +347,9 @@ impl Tunnels {
             _ => 0,
         };
         // A cookie reply is authenticated by what we sent, but says nothing of where the peer is.
-        if datagram[0] != 3 && peer.handle_handshake(source, datagram.len(), len, now) {
-            self.moved(id);
+        if datagram[0] != 3 {
+            let change = peer.handle_handshake(source, datagram.len(), len, datagram[0] == 2, now);
+            self.changed(id, change);
         }
         self.schedule(id, now + BUSY_TICK);
         if len == 0 { Opened::Nothing { peer: id } } else { Opened::Answer { peer: Some(id), len } }

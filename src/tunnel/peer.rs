@@ -75,6 +75,15 @@ pub struct PeerStats {
     pub tx_packets: u64,
 }
 
+/// What an authentic message changed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(super) struct Change {
+    /// The peer is at another address than before.
+    pub(super) moved: bool,
+    /// There is a session to send with, and there was none.
+    pub(super) up: bool,
+}
+
 /// What a peer's timers ask for.
 pub(super) struct Tick {
     pub(super) send: Option<(Endpoint, usize)>,
@@ -118,6 +127,8 @@ struct Place {
 #[derive(Debug)]
 struct SessionState {
     connected: bool,
+    /// Whether somebody was told that there is a session to send with.
+    up: bool,
     /// When the last initiation went out, if nothing authentic has come since.
     initiated: Option<Instant>,
     active: Option<Instant>,
@@ -153,7 +164,7 @@ impl Peer {
             waiting: 0,
             wake: None,
             fresh_until: now + BUSY_TICK,
-            session: SessionState { connected: false, initiated: None, active: None },
+            session: SessionState { connected: false, up: false, initiated: None, active: None },
             counts: Counts::default(),
             heard: Heard::default(),
         }
@@ -214,6 +225,7 @@ impl Peer {
     fn look(&mut self, expired: bool) -> bool {
         let connected = self.tunn.as_deref().is_some_and(|tunn| tunn.time_since_last_handshake().is_some());
         self.session.connected = connected;
+        self.session.up &= connected;
         if expired {
             self.session.initiated = None;
             self.waiting = 0;
@@ -231,36 +243,40 @@ impl Peer {
         self.place.current == Some(source)
     }
 
-    /// An authenticated data packet or keepalive came. Whether the peer moved; `here`: [`Peer::is_at`] said it did not.
+    /// An authenticated data packet or keepalive came. `here`: [`Peer::is_at`] said that the peer did not move.
     pub(super) fn handle_authenticated(
         &mut self,
         source: Endpoint,
         here: bool,
         len: usize,
         now: Instant,
-    ) -> bool {
+    ) -> Change {
         self.counts.rx_packets += 1;
         self.counts.rx_bytes += len as u64;
         self.session.active = Some(now);
         self.session.connected = true;
         self.session.initiated = None;
-        !here && self.move_to(source)
+        let up = !std::mem::replace(&mut self.session.up, true);
+        Change { moved: !here && self.move_to(source), up }
     }
 
-    /// A handshake message was good, and answered with `answer` bytes. Whether the peer moved.
+    /// A handshake message was good, and answered with `answer` bytes. `last`: it was the last of its handshake, so
+    /// that there is a session to send with; who answered an initiation waits for the other side's first packet.
     pub(super) fn handle_handshake(
         &mut self,
         source: Endpoint,
         len: usize,
         answer: usize,
+        last: bool,
         now: Instant,
-    ) -> bool {
+    ) -> Change {
         self.counts.rx_bytes += len as u64;
         self.counts.tx_bytes += answer as u64;
         self.session.active = Some(now);
         self.session.initiated = None;
         self.look(false);
-        self.move_to(source)
+        let up = last && !std::mem::replace(&mut self.session.up, true);
+        Change { moved: self.move_to(source), up }
     }
 
     fn move_to(&mut self, source: Endpoint) -> bool {

@@ -2,5 +2,6 @@
 //! project's own tunnels with one peer; that stock clients do the same is shown in `tests/netns`.
 
 mod ip;
+mod mesh;
 mod town;
 mod traffic;

@@ -5,7 +5,7 @@ use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant, SystemTime};
 
 use vpmesh::base::signify::{OwnerKey, OwnerSecret};
-use vpmesh::base::{NodePath, PrivateKey};
+use vpmesh::base::{DropReason, NodePath, PrivateKey};
 use vpmesh::engine::{Datagram, Engine, EngineConfig, Event, Now, Outbox};
 use vpmesh::packet::{Packet, Transport};
 use vpmesh::roster::{Model, parse};
@@ -208,6 +208,12 @@ impl Station {
         let mut buffer = vec![0; datagram.len() + 256];
         let gateway = Endpoint { address: SocketAddr::from(([192, 0, 2, 254], 51888)), local: None };
         match self.tunnels.open(gateway, datagram, &mut buffer, now) {
+            // What gateways say to each other.
+            Opened::Packet { bytes, .. }
+                if index == FAR && Packet::parse(bytes) == Err(DropReason::BadSource) =>
+            {
+                (Vec::new(), false)
+            }
             Opened::Packet { bytes, .. } => {
                 let packet = Packet::parse(bytes).expect("what a station gets is a packet");
                 assert!(self.addresses.contains(&packet.dst), "{packet:?} came to {}", NAMES[index]);

@@ -1,0 +1,111 @@
+//! What mesh nodes say to each other inside of their tunnels.
+//!
+//! Gateways and relays have link-local addresses that follow from their keys. What comes between the peer's and ours is
+//! for the engine itself, and is looked at only where an ordinary packet would be refused for its source. It is never
+//! forwarded, never reaches the kernel and needs no rule. Messages go out sealed in the peer's tunnel, like packets.
+
+use std::net::Ipv6Addr;
+use std::time::Instant;
+
+use super::{Engine, Outbox};
+use crate::base::{DropReason, link_address};
+use crate::mesh::wire::{Digest, Message, WireError};
+use crate::packet::link::{self, Link};
+use crate::table::PeerId;
+use crate::tunnel::Sealed;
+
+impl Engine {
+    /// Takes a packet that a peer sent from a link-local address.
+    pub(super) fn handle_link(
+        &mut self,
+        peer: PeerId,
+        bytes: &[u8],
+        now: Instant,
+        out: &mut Outbox,
+    ) -> Result<(), DropReason> {
+        let theirs = self.link_of(peer).ok_or(DropReason::BadSource)?;
+        match Link::read(bytes, theirs, self.own_link).ok_or(DropReason::BadSource)?? {
+            Link::Message(message) => self.handle_message(peer, message, now, out),
+            Link::Tcp(_) => Err(DropReason::NotControl),
+        }
+    }
+
+    fn handle_message(
+        &mut self,
+        peer: PeerId,
+        message: &[u8],
+        now: Instant,
+        out: &mut Outbox,
+    ) -> Result<(), DropReason> {
+        match Message::parse(message) {
+            Ok(Message::Digest(_)) => {
+                let _ = (peer, now, out);
+                Ok(())
+            }
+            Err(WireError::Malformed | WireError::Version(_) | WireError::UnknownKind(_)) => {
+                Err(DropReason::NotControl)
+            }
+        }
+    }
+
+    /// The peer has a session that it had not before.
+    pub(super) fn handle_peer_up(&mut self, peer: PeerId, now: Instant, out: &mut Outbox) {
+        if self.link_of(peer).is_none() {
+            return;
+        }
+        if let Some(digest) = Digest::new(&[])
+            && let Err(reason) = self.send_control(peer, &Message::Digest(digest), now, out)
+        {
+            self.counters.drop(reason);
+        }
+    }
+
+    /// Sends a mesh node a message in its tunnel.
+    ///
+    /// # Errors
+    /// Why it did not go out. A message to a peer without a session waits for one like any packet.
+    pub(super) fn send_control(
+        &mut self,
+        peer: PeerId,
+        message: &Message<'_>,
+        now: Instant,
+        out: &mut Outbox,
+    ) -> Result<(), DropReason> {
+        let theirs = self.link_of(peer).ok_or(DropReason::NoRoute)?;
+        let mut packet = [0; link::LINK_MTU];
+        let Some(space) = packet[link::MESSAGE_OFFSET..].first_chunk_mut() else { unreachable!() };
+        let len = message.write(space);
+        let len = link::wrap_message(&mut packet, len, self.own_link, theirs);
+        self.send_link(peer, &packet[..len], now, out)
+    }
+
+    /// Sends a mesh node a packet between its link-local address and ours.
+    fn send_link(
+        &mut self,
+        peer: PeerId,
+        packet: &[u8],
+        now: Instant,
+        out: &mut Outbox,
+    ) -> Result<(), DropReason> {
+        let space = out.space(packet.len()).ok_or(DropReason::QueueFull)?;
+        match self.tunnels.seal(peer, packet, space, now) {
+            Sealed::Send { to, len } => {
+                out.commit(Some(peer), to, 0, len);
+                Ok(())
+            }
+            Sealed::Waits => Ok(()),
+            Sealed::Drop(reason) => Err(reason),
+        }
+    }
+
+    /// Where a mesh node is inside of its tunnel; `None`: the peer is none.
+    fn link_of(&self, peer: PeerId) -> Option<Ipv6Addr> {
+        match &self.world {
+            Some(world) => world.roles.get(&peer)?.link,
+            None if self.introducers.contains_key(&peer) => {
+                self.tunnels.stats(peer).map(|stats| link_address(&stats.key))
+            }
+            None => None,
+        }
+    }
+}
