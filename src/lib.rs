@@ -15,6 +15,7 @@ pub mod policy;
 pub mod table;
 // floor 3
 pub mod mesh;
+pub mod netstack;
 pub mod tunnel;
 // floor 4
 pub mod engine;

@@ -50,8 +50,14 @@ const ABOVE_THE_WALL: &[&str] = &[
 ];
 
 /// Crates that one module alone names.
-const ALONE: &[(&str, &str)] =
-    &[("boringtun", "tunnel"), ("nftables", "nft"), ("clap", "cli"), ("rtnetlink", "os")];
+const ALONE: &[(&str, &str)] = &[
+    ("boringtun", "tunnel"),
+    ("nftables", "nft"),
+    ("smoltcp::iface", "netstack"),
+    ("smoltcp::socket", "netstack"),
+    ("clap", "cli"),
+    ("rtnetlink", "os"),
+];
 
 /// One source file: its path under `src`, its module path, and its code.
 struct Source {
