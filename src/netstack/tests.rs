@@ -46,7 +46,7 @@ impl Pair {
                 while let Some((_, packet)) = from.poll_packet() {
                     moved = true;
                     self.carried += 1;
-                    if self.carried % self.lose != 0 {
+                    if !self.carried.is_multiple_of(self.lose) {
                         self.begun.extend(to.handle_packet(way, &packet, PORT, self.now).ok().flatten());
                     }
                 }
