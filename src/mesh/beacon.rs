@@ -198,6 +198,11 @@ mod tests {
     use super::*;
     use crate::base::PrivateKey;
 
+    #[expect(clippy::disallowed_methods, reason = "an Instant has no other beginning")]
+    fn start() -> Instant {
+        Instant::now()
+    }
+
     fn key(n: u8) -> PublicKey {
         PrivateKey::from_random([n; 32]).public()
     }
@@ -214,7 +219,7 @@ mod tests {
 
     #[test]
     fn who_knows_the_key_knows_whose_beacon_it_is_and_nobody_else_does() {
-        let now = Instant::now();
+        let now = start();
         let (mut alice, mut bob, mut carol) =
             (beacons(1, &[2], now), beacons(2, &[1], now), beacons(3, &[2], now));
         let beacon = alice.poll(now + SOON).unwrap();
@@ -232,7 +237,7 @@ mod tests {
 
     #[test]
     fn somebody_new_is_answered_soon_and_a_flood_of_them_is_not() {
-        let now = Instant::now();
+        let now = start();
         let (mut alice, mut bob) = (beacons(1, &[2], now), beacons(2, &[1], now));
         assert!(alice.poll(now + SOON).is_some() && bob.poll(now + SOON).is_some());
         let now = now + Duration::from_secs(20);
@@ -253,7 +258,7 @@ mod tests {
 
     #[test]
     fn no_two_beacons_are_alike_and_they_come_once_a_minute() {
-        let now = Instant::now();
+        let now = start();
         let mut alice = beacons(1, &[2], now);
         let mut seen = Vec::new();
         let mut sent = 0;
@@ -271,7 +276,7 @@ mod tests {
 
     #[test]
     fn what_is_no_beacon_is_told_apart_and_too_many_are_not_looked_at() {
-        let now = Instant::now();
+        let now = start();
         let (mut alice, mut bob) = (beacons(1, &[2], now), beacons(2, &[1], now));
         let beacon = alice.poll(now + SOON).unwrap();
         let from = at("192.0.2.1:1");
