@@ -16,6 +16,7 @@ include openwrt/cross/cross.mk
 include openwrt/pack/pack.mk
 include tests/cli/netjson/netjson.mk
 include tests/luci/luci.mk
+include tests/sim/sim.mk
 
 build:
 	cargo build --release

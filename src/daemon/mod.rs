@@ -12,7 +12,6 @@ mod interface;
 pub mod load;
 pub mod log;
 mod metrics;
-mod neighbours;
 mod notice;
 pub mod question;
 mod reload;

@@ -47,9 +47,7 @@ impl Engine {
         let mut roles = HashMap::with_capacity(plan.roles.len());
         let mut slots: HashMap<NodeId, PeerId> = HashMap::with_capacity(plan.roles.len());
         for role in &plan.roles {
-            let known = self.tunnels.peer_by_key(&role.key);
-            let is_near = known.is_some_and(|peer| self.beacons.address_of(peer, now.instant).is_some());
-            let keepalive = is_near || !role.kind.endpoints().is_empty();
+            let keepalive = !role.kind.endpoints().is_empty();
             if let Some(peer) = self.tunnels.upsert_peer(role.key, keepalive, now.instant) {
                 slots.insert(role.node, peer);
                 roles.insert(peer, role.clone());
@@ -58,7 +56,6 @@ impl Engine {
         report.peers_added = (self.tunnels.ids().count() - before) as u64;
         let routes = plan.routes(&model, &slots);
         let old = self.world.replace(World::new(model, judge, plan.me, routes, roles, now.instant));
-        self.listen_for_neighbours(now.instant);
         self.ask_for_changed_endpoints(old.as_ref(), now);
         self.judge_flows_again(&mut report, now);
         Ok(report)
@@ -82,7 +79,7 @@ impl Engine {
     /// Gateways that are new, or that the rosters put somewhere else, are looked for.
     fn ask_for_changed_endpoints(&mut self, old: Option<&World>, now: Now) {
         let Some(world) = &self.world else { return };
-        let changed: Vec<_> = world
+        let mut changed: Vec<_> = world
             .roles
             .iter()
             .filter(|(peer, role)| {
@@ -91,6 +88,8 @@ impl Engine {
             })
             .map(|(&peer, _)| peer)
             .collect();
+        // In an order that is the same in every run: what is asked for first goes first.
+        changed.sort_unstable();
         for peer in changed {
             self.timers.forget(peer);
             self.ask_for_addresses(peer, now.instant);

@@ -46,8 +46,7 @@ impl Engine {
         let names = (!self.timers.nameless.is_empty()).then_some((self.timers.names, "host names"));
         let tunnels = self.tunnels.poll_timeout().map(|at| (at, "tunnel"));
         let flows = self.flows.next_expiry().map(|at| (at, "flow"));
-        let beacons = self.beacons.poll_timeout().map(|at| (at, "beacon"));
-        [tunnels, flows, mtus, names, beacons].into_iter().flatten().min_by_key(|&(at, _)| at)
+        [tunnels, flows, mtus, names].into_iter().flatten().min_by_key(|&(at, _)| at)
     }
 
     /// Does what is due.
@@ -55,16 +54,15 @@ impl Engine {
         self.flows.expire(now.instant);
         if self.timers.mtus <= now.instant {
             self.timers.mtus = now.instant + MTU_EVERY;
-            for peer in self.mtus.keys().copied().collect::<Vec<_>>() {
-                self.ask_for_mtu(peer);
-            }
+            let mut measured: Vec<_> = self.mtus.keys().copied().collect();
+            measured.sort_unstable();
+            measured.into_iter().for_each(|peer| self.ask_for_mtu(peer));
         }
         if self.timers.names <= now.instant {
             for peer in std::mem::take(&mut self.timers.nameless) {
                 self.ask_for_addresses(peer, now.instant);
             }
         }
-        self.send_beacon(now.instant);
         self.settle(now.instant, out);
     }
 
@@ -81,9 +79,6 @@ impl Engine {
             return;
         }
         self.tunnels.set_candidates(peer, addresses, now.instant);
-        if let Some(near) = self.beacons.address_of(peer, now.instant) {
-            self.tunnels.add_candidate(peer, near, now.instant);
-        }
         self.ask_for_mtu(peer);
     }
 

@@ -1,0 +1,34 @@
+//! What must hold at any time, whatever happened.
+
+use crate::faults;
+use crate::gateway::FLOWS_MAX;
+use crate::nat::MAPPINGS_MAX;
+use crate::town::Town;
+
+impl Town {
+    /// Tables within their bounds, nothing readable on the wire, nothing said at ERROR.
+    pub fn hold_bounds(&mut self) {
+        if self.diagram.leaked {
+            self.break_down("a packet could be read on the wire");
+        }
+        for said in faults::take() {
+            self.break_down(format!("at ERROR: {said}"));
+        }
+        for id in 0..self.gateways.len() {
+            let now = self.gateways[id].read_clock(self.now);
+            let Some(engine) = self.gateways[id].engine() else { continue };
+            let status = engine.status(now);
+            let listed = self.gateways[id].model.as_ref().map_or(0, |model| model.nodes.len());
+            let path = self.gateways[id].path.clone();
+            if status.flows > FLOWS_MAX as u64 {
+                self.break_down(format!("{path} has {} flows", status.flows));
+            }
+            if status.peers > listed as u64 {
+                self.break_down(format!("{path} has {} peers of {listed} nodes", status.peers));
+            }
+        }
+        if self.internet.mappings_most() >= MAPPINGS_MAX {
+            self.break_down("a translator's table is full");
+        }
+    }
+}

@@ -1,0 +1,222 @@
+//! A gateway as the daemon runs one: an engine, a folder of rosters with what was accepted before, and clocks.
+
+use std::collections::BTreeMap;
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
+
+use vpmesh::engine::{Datagram, Engine, EngineConfig, Event, Now, Outbox};
+use vpmesh::mesh::accept::{self, InForce, Kept, Offer, Own, Refusal};
+use vpmesh::roster::Model;
+
+use crate::clock::{self, Time};
+use crate::desk;
+use crate::internet::HostId;
+
+/// Few, so that a bound can be met.
+pub const FLOWS_MAX: usize = 256;
+
+/// A gateway's wall clock.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Wall {
+    True,
+    /// It has stood still since.
+    Stopped(Time),
+}
+
+#[derive(Debug)]
+pub struct Gateway {
+    pub host: HostId,
+    pub path: String,
+    pub owner: usize,
+    pub room: usize,
+    own: Own,
+    /// `None`: its computer is off.
+    engine: Option<Engine>,
+    pub incarnation: u64,
+    out: Outbox,
+    pub wall: Wall,
+    /// Until when its computer sleeps.
+    pub asleep: bool,
+    /// The daemon's next wake-up.
+    pub wake: Option<Time>,
+    folder: BTreeMap<String, Offer>,
+    kept: Vec<Kept>,
+    in_force: Option<InForce>,
+    /// What its engine judges by.
+    pub model: Option<Arc<Model>>,
+}
+
+/// What the engine gave out.
+#[derive(Debug, Default)]
+pub struct Effects {
+    pub datagrams: Vec<(SocketAddr, Vec<u8>)>,
+    pub packets: Vec<Vec<u8>>,
+    pub events: Vec<Event>,
+}
+
+impl Gateway {
+    pub fn new(host: HostId, path: String, owner: usize, room: usize, own: Own) -> Self {
+        Self {
+            host,
+            path,
+            owner,
+            room,
+            own,
+            engine: None,
+            incarnation: 0,
+            out: Outbox::with_capacity(1 << 16, 1 << 14),
+            wall: Wall::True,
+            asleep: false,
+            wake: None,
+            folder: BTreeMap::new(),
+            kept: Vec::new(),
+            in_force: None,
+            model: None,
+        }
+    }
+
+    /// Sets this thread's clocks to what this gateway's say.
+    pub fn read_clock(&self, now: Time) -> Now {
+        let wall = match self.wall {
+            Wall::True => None,
+            Wall::Stopped(at) => Some(at),
+        };
+        clock::set(now, wall);
+        clock::now()
+    }
+
+    pub fn is_on(&self) -> bool {
+        self.engine.is_some() && !self.asleep
+    }
+
+    pub fn engine(&self) -> Option<&Engine> {
+        self.engine.as_ref()
+    }
+
+    pub fn put(&mut self, offer: Offer) {
+        self.folder.insert(offer.owner.to_string(), offer);
+    }
+
+    fn offers(&self) -> Vec<Offer> {
+        self.folder.values().cloned().collect()
+    }
+
+    /// Starts from disk.
+    pub fn start(&mut self, seed: u64, now: Time) -> Vec<Refusal> {
+        let time = self.read_clock(now);
+        self.incarnation += 1;
+        let config = EngineConfig {
+            node: self.path.parse().unwrap(),
+            private_key: desk::key(&self.path),
+            mtu: 1_420,
+            flows_max: FLOWS_MAX,
+            introducers: Vec::new(),
+            seed: accept::hash(&(seed ^ self.incarnation).to_be_bytes()),
+            index_secret: (seed as u32 ^ (self.incarnation as u32 * 0x9e37)) & 0xff_ffff,
+        };
+        let mut engine = Engine::new(config, time);
+        let started = accept::start(&self.own, &self.offers(), &self.kept, &accept::failing_tests);
+        let in_force = started.unwrap_or_else(|refusals| panic!("{} can't start: {refusals:?}", self.path));
+        let refusals = in_force.refusals.clone();
+        self.model =
+            engine.reload(Arc::clone(&in_force.model), time).is_ok().then(|| Arc::clone(&in_force.model));
+        self.kept.clone_from(&in_force.kept);
+        self.in_force = Some(in_force);
+        self.engine = Some(engine);
+        refusals
+    }
+
+    pub fn stop(&mut self) {
+        (self.engine, self.model, self.wake) = (None, None, None);
+    }
+
+    /// `vpmesh reload`: whether what is in the folder is in force.
+    pub fn reload(&mut self, now: Time) -> Result<(), String> {
+        let time = self.read_clock(now);
+        let offers = self.offers();
+        let (Some(engine), Some(running)) = (&mut self.engine, &self.in_force) else { return Ok(()) };
+        let in_force = accept::reload(&self.own, &offers, running, &accept::failing_tests)
+            .map_err(|refusals| format!("{:?}", refusals.iter().map(|r| r.why).collect::<Vec<_>>()))?;
+        engine.reload(Arc::clone(&in_force.model), time).map_err(|error| error.to_string())?;
+        self.model = Some(Arc::clone(&in_force.model));
+        self.kept.clone_from(&in_force.kept);
+        self.in_force = Some(in_force);
+        Ok(())
+    }
+
+    /// What has been refused leaves the folder again, as a person would see to.
+    pub fn put_back(&mut self, owner: &str) {
+        let kept = self.kept.iter().find(|kept| kept.owner.as_str() == owner);
+        if let (Some(kept), Some(offer)) = (kept, self.folder.get_mut(owner)) {
+            (offer.bytes, offer.signature) = (Arc::clone(&kept.bytes), Some(Arc::clone(&kept.signature)));
+        }
+    }
+
+    /// Whom it reads besides its own owner.
+    pub fn reads(&self, owner: &str) -> bool {
+        let Some(own) = self.in_force.as_ref().and_then(|set| set.rosters.first()) else { return false };
+        own.roster.owner.as_str() == owner
+            || own.roster.friends.iter().any(|friend| friend.owner.as_str() == owner)
+    }
+
+    /// Whether this roster is in force here.
+    pub fn holds(&self, owner: &str, serial: u64) -> bool {
+        let rosters = self.in_force.iter().flat_map(|set| &set.rosters);
+        rosters.into_iter().any(|one| one.roster.owner.as_str() == owner && one.roster.serial == serial)
+    }
+
+    pub fn handle_datagram(
+        &mut self,
+        source: SocketAddr,
+        local: IpAddr,
+        bytes: &mut [u8],
+        now: Time,
+    ) -> Effects {
+        let time = self.read_clock(now);
+        let Some(engine) = &mut self.engine else { return Effects::default() };
+        let stride = bytes.len();
+        let datagram = Datagram { source, local: Some(local), ecn: 0, bytes, stride };
+        engine.handle_udp(&mut [datagram], time, &mut self.out);
+        engine.handle_batch(false, time);
+        self.effects()
+    }
+
+    pub fn handle_packet(&mut self, packet: &mut [u8], now: Time) -> Effects {
+        let time = self.read_clock(now);
+        let Some(engine) = &mut self.engine else { return Effects::default() };
+        engine.handle_tun(&mut [packet], time, &mut self.out);
+        self.effects()
+    }
+
+    pub fn handle_timeout(&mut self, now: Time) -> Effects {
+        let time = self.read_clock(now);
+        let Some(engine) = &mut self.engine else { return Effects::default() };
+        engine.handle_timeout(time, &mut self.out);
+        self.effects()
+    }
+
+    /// Something else of the engine's.
+    pub fn with<T>(&mut self, now: Time, act: impl FnOnce(&mut Engine, Now) -> T) -> Option<T> {
+        let time = self.read_clock(now);
+        self.engine.as_mut().map(|engine| act(engine, time))
+    }
+
+    /// What the engine wants after something was done with it, and when it wants to be woken.
+    pub fn effects(&mut self) -> Effects {
+        let Some(engine) = &mut self.engine else { return Effects::default() };
+        let trains = self.out.transmits().flat_map(|transmit| {
+            transmit.bytes.chunks(transmit.segment).map(move |bytes| (transmit.destination, bytes.to_vec()))
+        });
+        let datagrams = trains.collect();
+        let packets = self.out.tun_packets().map(<[u8]>::to_vec).collect();
+        self.out.clear();
+        let events = std::iter::from_fn(|| engine.poll_event()).collect();
+        Effects { datagrams, packets, events }
+    }
+
+    /// When the engine wants to be woken, and why.
+    pub fn next_wake(&self) -> Option<(Time, &'static str)> {
+        let (at, why) = self.engine.as_ref()?.poll_timeout()?;
+        Some((clock::time_of(at), why))
+    }
+}

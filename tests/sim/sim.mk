@@ -1,0 +1,6 @@
+# The simulation for longer than `make test` runs it: `make sim SEEDS=5000`, or one seed with its log, `make sim SEED=7`.
+
+.PHONY: sim
+
+sim:
+	SEEDS=$(SEEDS) SEED=$(SEED) cargo test --test sim -- --nocapture what_the_rosters_allow
