@@ -15,6 +15,7 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::time::{Sleep, sleep_until};
 
 use super::interface::Keeper;
+use super::neighbours::Neighbours;
 use super::notice::Notice;
 use super::question::{Answer, Question};
 use super::resolver::Resolver;
@@ -48,6 +49,7 @@ pub(super) struct EventLoop {
     pub(super) notices: mpsc::Receiver<Notice>,
     pub(super) resolver: Resolver,
     pub(super) keeper: Keeper,
+    pub(super) neighbours: Neighbours,
     pub(super) facts: Facts,
     /// Reads of the socket that failed since one succeeded.
     pub(super) failures: u32,
@@ -235,6 +237,7 @@ impl EventLoop {
     fn handle_event(&mut self, event: Event) {
         match event {
             Event::Resolve { peer, endpoints } => self.resolver.resolve(peer, endpoints),
+            Event::Beacon(beacon) => self.neighbours.send(beacon),
             Event::PathMtu { peer, endpoint } => match path_mtu(endpoint, self.facts.fwmark) {
                 Ok(mtu) => self.engine.handle_path_mtu(peer, mtu),
                 Err(error) => tracing::debug!(%error, "no path MTU"),
@@ -252,6 +255,14 @@ impl EventLoop {
             Notice::Serve(model, reply) => self.serve(model, reply),
             Notice::Reloaded(last) => self.facts.last_reload = Some((self.clock.read().instant, last)),
             Notice::Resolved { peer, addresses } => self.resolved(peer, addresses),
+            Notice::Beacon { source, bytes } => {
+                let now = self.clock.read();
+                self.engine.handle_beacon(source, &bytes, now);
+            }
+            Notice::LinkUp => {
+                let now = self.clock.read();
+                self.engine.handle_link_up(now);
+            }
             Notice::Stop => return Some(End::Stop),
             Notice::Fail(why) => return Some(End::Fail(why)),
         }

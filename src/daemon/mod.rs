@@ -12,6 +12,7 @@ mod interface;
 pub mod load;
 pub mod log;
 mod metrics;
+mod neighbours;
 mod notice;
 pub mod question;
 mod reload;

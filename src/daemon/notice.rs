@@ -28,6 +28,10 @@ pub(super) enum Notice {
     Reloaded(LastReload),
     /// Where a peer may be.
     Resolved { peer: PeerId, addresses: Vec<SocketAddr> },
+    /// A neighbour sent this to the beacons' port.
+    Beacon { source: SocketAddr, bytes: Vec<u8> },
+    /// A link of this host came up.
+    LinkUp,
     /// Stop, and leave nothing behind.
     Stop,
     /// Stop: there is no going on.

@@ -9,6 +9,7 @@ use tokio::sync::mpsc;
 
 use super::event_loop::{EventLoop, Facts, wanted};
 use super::interface::Keeper;
+use super::neighbours::Neighbours;
 use super::notice::{Notice, Notices, WAITING_MAX};
 use super::reload::Reloader;
 use super::resolver::{self, Resolver};
@@ -101,6 +102,7 @@ async fn start(path: &Path, config: Config) -> Result<(EventLoop, SocketFile), R
         node: config.node.clone(),
         private_key,
         mtu: config.mtu,
+        listen: config.listen,
         flows_max: usize::try_from(config.flows).unwrap_or(usize::MAX),
         seed: random::seed()?,
         index_secret: random::word()?,
@@ -119,6 +121,7 @@ async fn start(path: &Path, config: Config) -> Result<(EventLoop, SocketFile), R
         last_reload: None,
     };
     tasks(path, config, UnixListener::from_std(listener)?, scrapes, &notices)?;
+    let interface_index = tun.index();
     let event_loop = EventLoop {
         engine,
         udp,
@@ -127,6 +130,7 @@ async fn start(path: &Path, config: Config) -> Result<(EventLoop, SocketFile), R
         slots: ReceiveSlots::default(),
         outbox: Outbox::with_capacity(OUTBOX, OUTBOX),
         notices: waiting,
+        neighbours: Neighbours::begin(interface_index, notices.clone()),
         resolver: Resolver::new(notices),
         keeper,
         facts,

@@ -18,6 +18,7 @@ impl Engine {
                 self.introducers.entry(peer).or_default().push(endpoint.clone());
             }
         }
+        self.listen_for_neighbours(now);
         for peer in self.introducers.keys().copied().collect::<Vec<_>>() {
             self.ask_for_addresses(peer, now);
         }

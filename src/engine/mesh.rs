@@ -99,7 +99,7 @@ impl Engine {
     }
 
     /// Where a mesh node is inside of its tunnel; `None`: the peer is none.
-    fn link_of(&self, peer: PeerId) -> Option<Ipv6Addr> {
+    pub(super) fn link_of(&self, peer: PeerId) -> Option<Ipv6Addr> {
         match &self.world {
             Some(world) => world.roles.get(&peer)?.link,
             None if self.introducers.contains_key(&peer) => {

@@ -13,6 +13,7 @@ mod forward;
 mod inbound;
 mod introduction;
 mod mesh;
+mod neighbours;
 mod outbound;
 mod outbox;
 mod reload;
@@ -27,6 +28,7 @@ use std::time::{Instant, SystemTime};
 use hashbrown::HashMap;
 
 use crate::base::{DropReason, Endpoint, NodePath, PrivateKey, PublicKey, link_address};
+use crate::mesh::beacon::{BEACON_BYTES, Beacons};
 use crate::packet::TokenBucket;
 use crate::table::{FlowTable, PeerId};
 use crate::tunnel::Tunnels;
@@ -59,6 +61,8 @@ pub struct EngineConfig {
     pub private_key: PrivateKey,
     /// The largest IP packet in a tunnel, in bytes; less where a path is known to carry less.
     pub mtu: u16,
+    /// The UDP port that it is served at, for beacons.
+    pub listen: u16,
     /// The most flows in the table.
     pub flows_max: usize,
     /// Random; keeps the flow table's hashes from being guessed.
@@ -89,6 +93,8 @@ pub enum Event {
     Resolve { peer: PeerId, endpoints: Vec<Endpoint> },
     /// Ask the system for the MTU of the path to here and give it to [`Engine::handle_path_mtu`].
     PathMtu { peer: PeerId, endpoint: SocketAddr },
+    /// Send this to everybody on every link.
+    Beacon([u8; BEACON_BYTES]),
 }
 
 /// One gateway.
@@ -104,6 +110,7 @@ pub struct Engine {
     world: Option<World>,
     /// Where introducers are; none once a roster is in force.
     introducers: HashMap<PeerId, Vec<Endpoint>>,
+    beacons: Beacons,
     /// What a peer's path carries, in bytes of the IP packet inside; the peers that are not here have the default.
     mtus: HashMap<PeerId, u16>,
     counters: Counters,
@@ -126,6 +133,7 @@ impl Engine {
             flows: FlowTable::new(config.flows_max, config.seed, now.instant),
             world: None,
             introducers: HashMap::new(),
+            beacons: Beacons::new(own_key, config.listen, config.seed, now.instant),
             mtus: HashMap::new(),
             counters: Counters::default(),
             icmp: TokenBucket::new(100, 50, now.instant),

@@ -47,7 +47,9 @@ impl Engine {
         let mut roles = HashMap::with_capacity(plan.roles.len());
         let mut slots: HashMap<NodeId, PeerId> = HashMap::with_capacity(plan.roles.len());
         for role in &plan.roles {
-            let keepalive = !role.kind.endpoints().is_empty();
+            let known = self.tunnels.peer_by_key(&role.key);
+            let is_near = known.is_some_and(|peer| self.beacons.address_of(peer, now.instant).is_some());
+            let keepalive = is_near || !role.kind.endpoints().is_empty();
             if let Some(peer) = self.tunnels.upsert_peer(role.key, keepalive, now.instant) {
                 slots.insert(role.node, peer);
                 roles.insert(peer, role.clone());
@@ -56,6 +58,7 @@ impl Engine {
         report.peers_added = (self.tunnels.ids().count() - before) as u64;
         let routes = plan.routes(&model, &slots);
         let old = self.world.replace(World::new(model, judge, plan.me, routes, roles, now.instant));
+        self.listen_for_neighbours(now.instant);
         self.ask_for_changed_endpoints(old.as_ref(), now);
         self.judge_flows_again(&mut report, now);
         Ok(report)

@@ -46,7 +46,8 @@ impl Engine {
         let names = (!self.timers.nameless.is_empty()).then_some((self.timers.names, "host names"));
         let tunnels = self.tunnels.poll_timeout().map(|at| (at, "tunnel"));
         let flows = self.flows.next_expiry().map(|at| (at, "flow"));
-        [tunnels, flows, mtus, names].into_iter().flatten().min_by_key(|&(at, _)| at)
+        let beacons = self.beacons.poll_timeout().map(|at| (at, "beacon"));
+        [tunnels, flows, mtus, names, beacons].into_iter().flatten().min_by_key(|&(at, _)| at)
     }
 
     /// Does what is due.
@@ -63,6 +64,7 @@ impl Engine {
                 self.ask_for_addresses(peer, now.instant);
             }
         }
+        self.send_beacon(now.instant);
         self.settle(now.instant, out);
     }
 
@@ -79,6 +81,9 @@ impl Engine {
             return;
         }
         self.tunnels.set_candidates(peer, addresses, now.instant);
+        if let Some(near) = self.beacons.address_of(peer, now.instant) {
+            self.tunnels.add_candidate(peer, near, now.instant);
+        }
         self.ask_for_mtu(peer);
     }
 

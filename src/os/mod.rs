@@ -4,6 +4,7 @@
 pub mod batch;
 pub mod clock;
 pub mod key_file;
+pub mod multicast;
 pub mod netlink;
 pub mod path_mtu;
 pub mod random;

@@ -180,6 +180,15 @@ impl Tunnels {
         }
     }
 
+    /// The peer may be reached here as well, and is to be kept reached from now on.
+    pub fn add_candidate(&mut self, id: PeerId, address: SocketAddr, now: Instant) {
+        let Some(peer) = self.slots.get_mut(id) else { return };
+        peer.add_candidate(address);
+        if !peer.is_connected() {
+            self.schedule(id, now);
+        }
+    }
+
     /// The wall clock jumped: state machines that sampled the old one are made anew (boringtun samples it once, for
     /// the handshakes' TAI64N stamps), each as soon as it holds no live session.
     pub fn handle_clock_step(&mut self) {

@@ -195,6 +195,19 @@ impl Peer {
         }
     }
 
+    /// The peer may be here as well, and is to be kept reached. It is tried before what is known by name.
+    pub(super) fn add_candidate(&mut self, address: SocketAddr) {
+        let candidates = &mut self.place.candidates;
+        candidates.retain(|known| *known != address);
+        candidates.insert(0, address);
+        candidates.truncate(CANDIDATES_MAX);
+        self.keepalive = true;
+        if !self.session.connected || self.session.initiated.is_some() {
+            self.place.next = 0;
+            self.try_next();
+        }
+    }
+
     /// Takes the next candidate, if there is one.
     fn try_next(&mut self) {
         let place = &mut self.place;

@@ -102,6 +102,7 @@ impl Town {
                 node: path.parse().unwrap(),
                 private_key: key(path),
                 mtu: 1420,
+                listen: 51888,
                 flows_max: 1_000,
                 seed: [3; 32],
                 index_secret: 0x5a_5a5a,

@@ -111,6 +111,7 @@ impl Gateway {
             mtu: 1_420,
             flows_max: FLOWS_MAX,
             introducers: Vec::new(),
+            listen: crate::build::PORT,
             seed: accept::hash(&(seed ^ self.incarnation).to_be_bytes()),
             index_secret: (seed as u32 ^ (self.incarnation as u32 * 0x9e37)) & 0xff_ffff,
         };

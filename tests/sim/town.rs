@@ -319,6 +319,8 @@ impl Town {
                     let name = endpoints.iter().map(|endpoint| endpoint.host.to_string()).collect();
                     self.plan(self.now + RESOLVE, Task::Resolved { gateway: id, incarnation, peer, name });
                 }
+                // Every gateway is on a LAN of its own.
+                Event::Beacon(_) => {}
                 Event::PathMtu { peer, .. } => {
                     self.gateways[id].with(self.now, |engine, _| engine.handle_path_mtu(peer, 1_500));
                 }

@@ -51,6 +51,7 @@ impl Played {
             node: path(GATEWAY),
             private_key: key(1),
             mtu: 1420,
+            listen: 51888,
             flows_max: 64,
             seed: [3; 32],
             index_secret: 0x5a_5a5a,
@@ -172,6 +173,7 @@ impl Played {
                     self.engine.handle_resolved(peer, vec![endpoint(FAR as u8)], self.now())
                 }
                 Event::PathMtu { peer, .. } => self.engine.handle_path_mtu(peer, 1500),
+                Event::Beacon(_) => {}
             }
         }
     }

@@ -90,6 +90,25 @@ impl Drop for Interface {
     }
 }
 
+/// The links that are up and take multicast, by their index; no loopback, and not `except`.
+///
+/// # Errors
+/// [`NetlinkError`].
+pub async fn multicast_links(except: u32) -> Result<Vec<u32>, NetlinkError> {
+    let all = Interface::open(except)?;
+    let mut links = all.handle.link().get().execute();
+    let mut found = Vec::new();
+    while let Some(link) = links.try_next().await? {
+        let (index, flags) = (link.header.index, link.header.flags);
+        let takes =
+            flags.contains(LinkFlags::Up | LinkFlags::Multicast) && !flags.contains(LinkFlags::Loopback);
+        if takes && index != except {
+            found.push(index);
+        }
+    }
+    Ok(found)
+}
+
 impl Interface {
     /// # Errors
     /// [`NetlinkError::Connection`].

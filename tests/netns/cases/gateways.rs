@@ -12,6 +12,7 @@ use std::net::{IpAddr, Ipv6Addr};
 use std::time::Duration;
 
 use crate::lab::internet::Place;
+use crate::lab::link::{self, End};
 use crate::lab::ping::wait_until_reached;
 use crate::lab::{Gateway, Internet, Lab, Node, Owner, Station};
 
@@ -32,7 +33,8 @@ fn hosts(addresses: &[IpAddr]) -> String {
     addresses.iter().map(|address| format!("{address} hub.example.net\n")).collect()
 }
 
-fn room(name: &str, gateway: &Gateway, endpoint: &str, station: &Node) -> String {
+/// `endpoints` as they stand between the brackets.
+fn room(name: &str, gateway: &Gateway, endpoints: &str, station: &Node) -> String {
     let (gateway_name, station_name) = (gateway.node.path.leaf(), station.path.leaf());
     format!(
         r#"
@@ -42,7 +44,7 @@ fn room(name: &str, gateway: &Gateway, endpoint: &str, station: &Node) -> String
           name = "{gateway_name}"
           ipv4 = "{gateway_v4}"
           key  = "{gateway_key}"
-          endpoints = ["{endpoint}"]
+          endpoints = [{endpoints}]
           [[room.station]]
           name = "{station_name}"
           ipv4 = "{v4}"
@@ -67,8 +69,8 @@ impl World {
         let mut hub = Gateway::new(&lab, &internet, &alice, &alice.node("cellar/hub", "10.88.3.1"));
         gw.namespace.set_hosts(&hosts(&found(&hub.place)));
         hub.namespace.set_hosts("");
-        let attic = room("attic", &gw, "gw.example.net:51888", &laptop);
-        let roster = alice.sign(&(attic + &room("cellar", &hub, "hub.example.net:51888", &phone)));
+        let attic = room("attic", &gw, "\"gw.example.net:51888\"", &laptop);
+        let roster = alice.sign(&(attic + &room("cellar", &hub, "\"hub.example.net:51888\"", &phone)));
         for gateway in [&mut gw, &mut hub] {
             gateway.take(&[&roster]);
             gateway.start(&lab);
@@ -126,4 +128,40 @@ fn a_gateway_that_was_killed_is_reached_again_by_itself() {
     world.hub.kill();
     world.hub.start(&world.lab);
     world.wait_until_joined(AGAIN);
+}
+
+#[test]
+fn gateways_on_one_link_find_each_other_with_no_endpoint_known() {
+    let lab = Lab::new();
+    let internet = Internet::new();
+    let alice = Owner::new(&lab, "alice", "10.88.0.0/16");
+    let laptop = alice.node("attic/laptop", "10.88.1.10");
+    let phone = alice.node("cellar/phone", "10.88.3.10");
+    let mut gw = Gateway::new(&lab, &internet, &alice, &alice.node("attic/gw", "10.88.1.1"));
+    let mut hub = Gateway::new(&lab, &internet, &alice, &alice.node("cellar/hub", "10.88.3.1"));
+    let roster = alice.sign(&(room("attic", &gw, "", &laptop) + &room("cellar", &hub, "", &phone)));
+    for gateway in [&mut gw, &mut hub] {
+        gateway.take(&[&roster]);
+        gateway.start(&lab);
+    }
+    let laptop = Station::join(&lab, &internet, &laptop, &gw.uplink(&[&alice]));
+    let phone = Station::join(&lab, &internet, &phone, &hub.uplink(&[&alice]));
+    wait_until_reached(&laptop.namespace, gw.node.v4.into(), SOON);
+    wait_until_reached(&phone.namespace, hub.node.v4.into(), SOON);
+    let peer = |gateway: &Gateway| {
+        let peers = gateway.peers();
+        peers.as_array().unwrap().iter().find(|peer| peer["kind"] == "gateway").unwrap().clone()
+    };
+    assert!(peer(&gw)["endpoint"].is_null(), "nothing is known yet: {}", gw.peers());
+
+    let cable = |namespace| End { namespace, interface: "cable" };
+    link::join(cable(&gw.namespace), cable(&hub.namespace), 1500);
+    for to in phone.node.addresses() {
+        wait_until_reached(&laptop.namespace, to, AGAIN);
+    }
+    wait_until_reached(&phone.namespace, laptop.node.v4.into(), SOON);
+    for gateway in [&gw, &hub] {
+        let endpoint = peer(gateway)["endpoint"].as_str().unwrap().to_owned();
+        assert!(endpoint.starts_with("[fe80:"), "through the cable: {endpoint}");
+    }
 }

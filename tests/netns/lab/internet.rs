@@ -45,6 +45,8 @@ impl Internet {
         namespace.ip("address add 192.0.2.1/24 dev br0");
         namespace.ip("address add 2001:db8::1/64 dev br0 nodad");
         namespace.ip("link set br0 up");
+        // Neighbours here are far from each other.
+        namespace.nft("add table bridge far\nadd chain bridge far forward { type filter hook forward priority 0; }\nadd rule bridge far forward ip6 daddr ff12::/16 drop\n");
         Self { namespace, next: AtomicU8::new(10) }
     }
 
