@@ -16,6 +16,7 @@ pub mod table;
 // floor 3
 pub mod mesh;
 pub mod netstack;
+pub mod nft;
 pub mod tunnel;
 // floor 4
 pub mod engine;

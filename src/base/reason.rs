@@ -62,6 +62,7 @@ reasons! {
     // routes
     NoRoute, "no_route", "no node has the destination address";
     NotServed, "not_served", "another gateway sends it, and its destination is not in the room served here";
+    Leak, "leak", "the packet is for the mesh, and would leave by another interface than the mesh's";
     Loop, "loop", "the packet would go back where it came from";
 }
 

@@ -20,6 +20,7 @@ mod peers;
 mod qr;
 mod reload;
 pub mod rosters;
+mod ruleset;
 mod run;
 #[cfg(feature = "desk")]
 pub mod station;
@@ -66,6 +67,8 @@ enum Command {
     Topology,
     /// Read the rosters and the configuration again, or nothing at all.
     Reload(Print),
+    /// Print the kernel's half of policy as it would be loaded: an nft script, or with --json a transaction.
+    Ruleset(ruleset::RulesetArgs),
     /// Check the configuration and rosters: every error as FILE:LINE, what, and the mend.
     Check(check::CheckArgs),
     /// An owner's key; a roster signed (tests first), verified.
@@ -98,6 +101,7 @@ pub fn main() -> ExitCode {
     let config = arguments.config.as_deref().unwrap_or_else(|| usual_config());
     let socket = arguments.control.clone().unwrap_or_else(|| socket(config));
     let result = match arguments.command {
+        Command::Ruleset(args) => ruleset::run(&args, config),
         Command::Check(args) => check::run(&args, arguments.config.as_deref()),
         #[cfg(feature = "desk")]
         Command::Owner(args) => owner::run(args),

@@ -34,7 +34,7 @@ impl EndPoint {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(super) struct Cidr {
     pub(super) mask: u128,
-    network: u128,
+    pub(super) network: u128,
     pub(super) is_v6: bool,
 }
 

@@ -154,7 +154,7 @@ impl Judge {
         })
     }
 
-    fn origin(&self, id: RuleId) -> Option<(Origin, &Rule)> {
+    pub(super) fn origin(&self, id: RuleId) -> Option<(Origin, &Rule)> {
         let origin = *self.compiled.origins.get(id.0 as usize)?;
         let policy = policy_at(self.model().node(origin.border), origin.direction, origin.of_host)?;
         Some((origin, policy.rules.get(origin.at as usize)?))

@@ -21,6 +21,7 @@ mod labels;
 mod names;
 #[doc(hidden)]
 pub mod oracle;
+mod parts;
 mod question;
 mod ruleset;
 #[doc(hidden)]
@@ -32,6 +33,7 @@ mod wording;
 pub use ask::{Answer, CannotTell, Outcome};
 pub use explain::{Crossing, Explanation, RuleView};
 pub use judge::{Denial, Judge, Judgement, RuleId, Why};
+pub use parts::{EndParts, RuleParts, Standing};
 pub use question::{Direction, End, Place, Question, Traffic, Verdict};
 
 #[cfg(test)]
