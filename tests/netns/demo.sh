@@ -4,9 +4,12 @@
 #   laptop ──wg── gw ═════════════ wg ═════════════ door ──wg── box (a clock on tcp/8000)
 #   room attic, owner alice       internet       room cellar, owner bob
 #                                     └── site (answers on every port)
+#
+# demo.sh PROGRAM [DESK]: DESK signs in place of a PROGRAM that has no owner's desk (`vpmesh-mini`).
 set -eu
 
 VPMESH=$(realpath "${1:-target/release/vpmesh}")
+DESK=$(realpath "${2:-$VPMESH}")
 TAG=vpm-demo$$
 DIR=$(mktemp -d "${TMPDIR:-/tmp}/$TAG.XXXX")
 CHILDREN=()
@@ -30,7 +33,12 @@ tell_at() {
     return "${PIPESTATUS[0]}"
 }
 
-vpmesh() { "$VPMESH" "$@"; }
+# The same for what a policy denies.
+tell_denied() {
+    ! tell_at "$@" || { echo "$*: was let pass" >&2; exit 1; }
+}
+
+vpmesh() { case $1 in owner | station) "$DESK" "$@" ;; *) "$VPMESH" "$@" ;; esac; }
 
 # ---- taking it down, however it ends ----
 
@@ -237,12 +245,12 @@ until_true 5 sh -c "[ \$(wc -l <ticks.log) -ge 2 ]"
 show <ticks.log
 
 say "Denied: alice would let ssh out, bob does not let it in. Who says so?"
-tell_at laptop timeout 2 socat -u TCP:10.89.1.10:22,connect-timeout=1 - || true
+tell_denied laptop timeout 2 socat -u TCP:10.89.1.10:22,connect-timeout=1 -
 tell vpmesh explain alice/attic/laptop bob/cellar/box tcp/22 --config gw/node.toml || true
 
 say "The internet, as alice's egress policy says: https, not mail"
 tell_at laptop socat -u TCP:192.0.2.14:443,connect-timeout=2 -
-tell_at laptop socat -u TCP:192.0.2.14:25,connect-timeout=1 - || true
+tell_denied laptop socat -u TCP:192.0.2.14:25,connect-timeout=1 -
 
 say "Bob changes his mind: he takes the clock out of his policy, signs, and reloads"
 sed -i 's|^allow = \["tcp/8000", "icmp"\]|allow = "icmp"|; s|^note .*|note  = "no more clock"|' bob/bob.toml
@@ -254,6 +262,7 @@ before=$(wc -l <ticks.log)
 until_true 8 sh -c "[ \$((\$(date +%s) - \$(stat -c %Y ticks.log))) -ge 3 ]"
 after=$(wc -l <ticks.log)
 echo "the laptop heard $before ticks up to the reload, and $((after - before)) since: the flow was cut" | show
+[ "$after" = "$before" ]
 tell vpmesh explain alice/attic/laptop bob/cellar/box tcp/8000 --config door/node.toml || true
 
 say "What bob's gateway says of itself"
