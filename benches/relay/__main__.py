@@ -21,6 +21,7 @@ import judge
 import lab
 import load
 import machine
+import memory
 import policy
 import report
 import stations
@@ -35,14 +36,18 @@ PARTS = {
     "policy": lambda candidate, options: policy.measure(candidate, options.seconds, options.generator),
     "judge": lambda candidate, options: judge.measure(options.judge),
     "idle": lambda candidate, options: idle.measure(candidate, options.seconds),
+    "memory": lambda candidate, options: memory.measure(candidate, options.seconds, options.generator),
 }
+# A budget of vpmesh's own, which `make size` asks for, and no comparison.
+APART = "memory"
 
 
 def arguments():
     parser = argparse.ArgumentParser(prog="benches/relay", description=__doc__.splitlines()[0])
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--seconds", type=float, default=5, help="of each transfer")
-    parser.add_argument("--parts", default=",".join(PARTS), help="which of %(default)s")
+    parser.add_argument("--parts", default=",".join(part for part in PARTS if part != APART),
+                        help="which of %(default)s; memory joins only so")
     parser.add_argument("--only", help="candidates, with commas; vpmesh-open, vpmesh with hardly a rule, joins only so")
     parser.add_argument("--rules", type=int, default=200, help="in force at vpmesh")
     parser.add_argument("--vpmesh", default="target/release/vpmesh")

@@ -22,7 +22,8 @@ def stations(count):
     """The generator's stations; the second is on the other room's side, as station b is."""
     peers = [Peer("a", "10.88.0.1", f"192.0.2.2:{FIRST_PORT}"), Peer("b", "10.89.0.1", f"192.0.2.2:{FIRST_PORT + 1}")]
     for number in range(2, count):
-        peers.append(Peer(f"c{number}", f"10.88.1.{number}", f"192.0.2.2:{FIRST_PORT + number}"))
+        address = f"10.88.{1 + number // 250}.{1 + number % 250}"
+        peers.append(Peer(f"c{number}", address, f"192.0.2.2:{FIRST_PORT + number}"))
     return peers
 
 
@@ -34,8 +35,8 @@ def measure(candidate, seconds, generator, crowd):
 
 
 def one_flow(candidate, seconds, generator):
-    alone, peak = generate(candidate, generator, seconds, 2, CELLS.values())
-    found = {"load_memory_peak_mb": peak}
+    alone, relay = generate(candidate, generator, seconds, 2, CELLS.values())
+    found = {"load_memory_peak_mb": relay["peak_mb"]}
     for name, cell in zip(CELLS, alone):
         figures = ["kpps", "lost_percent", "cpu_us_per_packet"]
         if name.startswith("1392"):
@@ -49,7 +50,7 @@ def one_flow(candidate, seconds, generator):
 
 def probed_crowd(candidate, seconds, generator, count):
     found = {}
-    [cell], _ = generate(candidate, generator, seconds, count, [CELLS["1392_trains"]])
+    [cell], _ = generate(candidate, generator, seconds, count, [CELLS["1392_trains"]], probe=[2, 3])
     for state in ("idle", "load"):
         probe = cell[f"probe_{state}"]
         found[f"probe_{state}_lost_percent"] = probe["lost_percent"]
@@ -59,8 +60,8 @@ def probed_crowd(candidate, seconds, generator, count):
     return found
 
 
-def generate(candidate, generator, seconds, count, cells):
-    """What the generator says of each cell, and the peak of the relaying process's memory in MB."""
+def generate(candidate, generator, seconds, count, cells, pairs=((0, 1),), probe=None, ports=1):
+    """What the generator says of each cell, and of the relaying process: its memory's peak in MB, and its flows."""
     if not os.path.exists(generator):
         raise Failure(f"{generator} is not built: cargo build --release --example relay_load")
     peers = stations(count)
@@ -71,11 +72,12 @@ def generate(candidate, generator, seconds, count, cells):
             "relay": {"endpoint": f"192.0.2.1:{LISTEN}", "key": candidate.relay_public(), "pid": relay.pid},
             "stations": [{"key": peer.key.private, "address": peer.address, "port": FIRST_PORT + number}
                          for number, peer in enumerate(peers)],
-            "flows": [[0, 1]],
-            "probe": [2, 3] if count > 3 else None,
-            "cells": [{"size": size, "train": train} for size, train in cells],
+            "flows": pairs,
+            "probe": probe,
+            "cells": [{"size": size, "train": train, "ports": ports} for size, train in cells],
             "seconds": seconds,
             "window": WINDOW,
         }
-        said = lab.run("g", generator, text=json.dumps(plan), timeout=120 + 20 * seconds)
-        return json.loads(said)["cells"], memory_mb(relay.pid, "VmHWM")
+        said = lab.run("g", generator, text=json.dumps(plan), timeout=120 + 20 * seconds + count // 10)
+        after = {"peak_mb": memory_mb(relay.pid, "VmHWM"), "flows": candidate.flows(lab) if ports > 1 else None}
+        return json.loads(said)["cells"], after

@@ -14,6 +14,7 @@ TITLES = {
     "policy": "An established flow: all rules against hardly one",
     "judge": "New flows, judged",
     "idle": "Configured and idle",
+    "memory": "A router's memory",
 }
 
 # Name in the raw numbers: what a reader sees, and the decimals.
@@ -75,6 +76,10 @@ METRICS = {
     "judge_growth_many": ("– CPU time each, 10,000 nodes : 100", 2),
     "judge_growth_few": ("– the same while the processor's cache holds what is asked for", 2),
     "judge_compile_s": ("– all rules compiled, s", 3),
+    "memory_idle_50_mb": ("50 peers configured, idle: resident memory, MB", 1),
+    "memory_loaded_mb": ("1,000 peers, 20,000 flows, full load: resident at most, MB", 1),
+    "memory_loaded_flows": ("– flows at its end", 0),
+    "memory_loaded_kpps": ("– 1,000 packets/s", 0),
     "idle_memory_mb": ("1,000 peers configured: resident memory, MB", 1),
     "idle_cpu_percent": ("– CPU, % of a core", 2),
     "idle_start_s": ("– start and configuration, s", 2),

@@ -11,6 +11,7 @@ other ports and prefixes, as rules mostly are. Any further peers are stations of
 has the policy of one border, inward.
 """
 
+import json
 import os
 import subprocess
 
@@ -23,7 +24,7 @@ BORDERS = 8
 
 class Vpmesh(StockStations):
     def __init__(self, name, program, rules):
-        self.parts = ("stations", "load", "tun", "idle", *(("policy", "judge") if rules else ()))
+        self.parts = ("stations", "load", "tun", "idle", "memory", *(("policy", "judge") if rules else ()))
         self.name = name
         self.program = program
         self.rules = rules
@@ -61,6 +62,11 @@ class Vpmesh(StockStations):
         process = lab.start("r", os.path.abspath(self.program), "run", "--config", str(config))
         wait_for(f"{self.name}: control socket", control.exists, process)
         return process
+
+    def flows(self, lab):
+        """How many flows the running process has."""
+        asked = (self.program, "--config", str(lab.path / "node.toml"), "status", "--json")
+        return json.loads(lab.run("r", *asked))["flows"]
 
     def policy(self):
         """The rules of one border of an owner, and of one other border: TOML arrays, or nothing for no policy."""

@@ -99,7 +99,7 @@ fn first_packet(plan: &Plan, cell: CellPlan, stage: &mut Stage) -> io::Result<()
             if cost::now() > end {
                 return Err(io::Error::other(format!("nothing comes through from station {from} to {to}")));
             }
-            let (sealed, stride) = seal_train(stage, (from, to), CellPlan { train: 1, ..cell })?;
+            let (sealed, stride) = seal_train(stage, (from, to), CellPlan { train: 1, ..cell }, 0)?;
             stage.stations[from].send_train(&sealed, stride)?;
             stage.receive(&[from, to], AGAIN)?;
         }
@@ -113,16 +113,25 @@ fn first_packet(plan: &Plan, cell: CellPlan, stage: &mut Stage) -> io::Result<()
 }
 
 fn seal_chunk(plan: &Plan, cell: CellPlan, stage: &mut Stage) -> io::Result<Vec<Train>> {
-    let flows = plan.flows.iter().cycle().take(CHUNK / cell.train);
-    flows.map(|&(from, to)| Ok(Train { from, sealed: seal_train(stage, (from, to), cell)?.0 })).collect()
+    let flows = plan.flows.iter().cycle().take(CHUNK / cell.train).enumerate();
+    let seal = |(number, &(from, to))| {
+        let port = (number / plan.flows.len() % usize::from(cell.ports)) as u16;
+        Ok(Train { from, sealed: seal_train(stage, (from, to), cell, port)?.0 })
+    };
+    flows.map(seal).collect()
 }
 
 /// The sealed train, and the bytes of each packet in it.
-fn seal_train(stage: &mut Stage, (from, to): (usize, usize), cell: CellPlan) -> io::Result<(Vec<u8>, usize)> {
+fn seal_train(
+    stage: &mut Stage,
+    (from, to): (usize, usize),
+    cell: CellPlan,
+    port: u16,
+) -> io::Result<(Vec<u8>, usize)> {
     let (source, target) = (stage.stations[from].address, stage.stations[to].address);
     let stride = cell.size + OVERHEAD;
     let mut sealed = Vec::with_capacity(stride * cell.train);
-    let packet = inner::packet(source, target, cell.size, 0);
+    let packet = inner::packet(source, target, cell.size, 0, port);
     for _ in 0..cell.train {
         stage.stations[from].seal(&packet, &mut sealed)?;
     }

@@ -4,9 +4,12 @@ use std::net::Ipv4Addr;
 
 const HEADERS: usize = 28;
 const PORT: u16 = 5201;
+/// The first source port.
+const FROM_PORT: u16 = 40_000;
 
-/// A packet of `size` bytes in all (`size` is 32 or more). `number` stands at the start of its payload.
-pub fn packet(from: Ipv4Addr, to: Ipv4Addr, size: usize, number: u32) -> Vec<u8> {
+/// A packet of `size` bytes in all (`size` is 32 or more). `number` stands at the start of its payload, and `flow` is
+/// added to its source port.
+pub fn packet(from: Ipv4Addr, to: Ipv4Addr, size: usize, number: u32, flow: u16) -> Vec<u8> {
     let mut bytes = Vec::with_capacity(size);
     bytes.extend([0x45, 0]);
     bytes.extend((size as u16).to_be_bytes());
@@ -16,7 +19,7 @@ pub fn packet(from: Ipv4Addr, to: Ipv4Addr, size: usize, number: u32) -> Vec<u8>
     let checksum = checksum(&bytes);
     bytes[10..12].copy_from_slice(&checksum.to_be_bytes());
     // A UDP checksum of zero means none.
-    for word in [40_000, PORT, (size - 20) as u16, 0] {
+    for word in [FROM_PORT + flow, PORT, (size - 20) as u16, 0] {
         bytes.extend(word.to_be_bytes());
     }
     bytes.extend(number.to_be_bytes());

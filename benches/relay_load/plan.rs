@@ -7,7 +7,7 @@ use base64::prelude::BASE64_STANDARD;
 use serde::Deserialize;
 
 /// The most stations one run plays.
-pub const STATIONS_MAX: usize = 200;
+pub const STATIONS_MAX: usize = 1024;
 
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -67,6 +67,13 @@ pub struct CellPlan {
     pub size: usize,
     /// How many packets one `sendmsg` carries (UDP_SEGMENT); 1 sends singles.
     pub train: usize,
+    /// How many source ports each pair uses in turn, a train each: every one is a flow to the relaying node.
+    #[serde(default = "one")]
+    pub ports: u16,
+}
+
+fn one() -> u16 {
+    1
 }
 
 /// Why a plan cannot be run.
@@ -76,7 +83,7 @@ pub enum PlanError {
     Stations(usize),
     #[error("the pair ({0}, {1}) names a station that is not there, or one that already is in another pair")]
     Pair(usize, usize),
-    #[error("a cell's packets are 32 to 1400 bytes, in trains of 1 to 45: {0:?}")]
+    #[error("a cell's packets are 32 to 1400 bytes, in trains of 1 to 45, from 1 to 20000 ports: {0:?}")]
     Cell(CellPlan),
     #[error("there is no flow")]
     NoFlow,
@@ -106,7 +113,11 @@ impl Plan {
             }
         }
         // A train has to fit one UDP datagram's length field.
-        let fits = |cell: &&CellPlan| (32..=1400).contains(&cell.size) && (1..=45).contains(&cell.train);
+        let fits = |cell: &&CellPlan| {
+            (32..=1400).contains(&cell.size)
+                && (1..=45).contains(&cell.train)
+                && (1..=20_000).contains(&cell.ports)
+        };
         match self.cells.iter().find(|cell| !fits(cell)) {
             Some(cell) => Err(PlanError::Cell(*cell)),
             None => Ok(()),

@@ -35,7 +35,7 @@ impl Probe {
         }
         let to = stage.stations[self.to].address;
         let station = &mut stage.stations[self.from];
-        let packet = inner::packet(station.address, to, SIZE, self.sent.len() as u32);
+        let packet = inner::packet(station.address, to, SIZE, self.sent.len() as u32, 0);
         self.sealed.clear();
         station.seal(&packet, &mut self.sealed)?;
         self.sent.push(cost::now());
