@@ -14,6 +14,7 @@ include benches/packet_path/counts.mk
 include fuzz/fuzz.mk
 include openwrt/cross/cross.mk
 include openwrt/pack/pack.mk
+include openwrt/image/image.mk
 include tests/cli/netjson/netjson.mk
 include tests/luci/luci.mk
 include tests/sim/sim.mk
