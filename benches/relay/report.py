@@ -111,7 +111,9 @@ def markdown(machine, rounds, absent):
                 for entry in rounds if "failure" in entry]
     lines += ["## Failed", "", *failures, ""] if failures else []
     lines += ["## Left out", "", *[f"- {name}: {why}" for name, why in absent.items()], ""] if absent else []
-    lines += ["## Goals", "", *goals_table(goals(found)), ""] if "vpmesh" in columns(found) else []
+    told = list(goals(found)) if "vpmesh" in columns(found) else []
+    if any(goal.reached is not None for goal in told):
+        lines += ["## Goals", "", *goals_table(told), ""]
     return "\n".join(lines)
 
 

@@ -83,20 +83,25 @@ def make_feed(package, options):
 
 def size(options):
     """Every program that was built, packed and installed, against what a router has room for."""
+    rows = [
+        (target, is_mini, path)
+        for target in options.targets
+        for is_mini in BUDGET
+        if (path := program(options, target, is_mini)).exists()
+    ]
+    if not rows:
+        sys.exit(f"{options.built}: has no program for {', '.join(options.targets)}; make cross TARGET=…")
     over = False
     print(f"{'target':<26}{'package':<14}{'ipk':>12}{'apk':>12}{'installed':>12}  bytes")
-    for target in options.targets:
-        for is_mini, (package_limit, installed_limit) in BUDGET.items():
-            path = program(options, target, is_mini)
-            if not path.exists():
-                continue
-            package = contents.package(target, path, is_mini)
-            sizes = [len(ipk.pack(package)), len(apk.pack(package))]
-            installed = sum(len(file.data) for file in package.files)
-            is_over = max(sizes) > package_limit or installed > installed_limit
-            over |= is_over
-            mark = f"  over {package_limit / MB} or {installed_limit / MB} MB" if is_over else ""
-            print(f"{target:<26}{package.name:<14}{sizes[0]:>12,}{sizes[1]:>12,}{installed:>12,}{mark}")
+    for target, is_mini, path in rows:
+        package_limit, installed_limit = BUDGET[is_mini]
+        package = contents.package(target, path, is_mini)
+        sizes = [len(ipk.pack(package)), len(apk.pack(package))]
+        installed = sum(len(file.data) for file in package.files)
+        is_over = max(sizes) > package_limit or installed > installed_limit
+        over |= is_over
+        mark = f"  over {package_limit / MB} or {installed_limit / MB} MB" if is_over else ""
+        print(f"{target:<26}{package.name:<14}{sizes[0]:>12,}{sizes[1]:>12,}{installed:>12,}{mark}")
     return int(over)
 
 
