@@ -1,14 +1,22 @@
-//! Logs go to stderr: systemd and procd take them from there and add the time themselves.
+//! Logs go to stderr: systemd takes them from there and adds the time itself. procd would write all of it at one level,
+//! so on a router they go to the log's own socket.
 
-use std::io::{self, IsTerminal as _};
+use std::io::{self, IsTerminal as _, Write};
+use std::path::Path;
 
 use tracing::level_filters::LevelFilter;
+use tracing::{Level, Metadata};
 use tracing_subscriber::filter::Targets;
+use tracing_subscriber::fmt::MakeWriter;
 use tracing_subscriber::layer::SubscriberExt as _;
 use tracing_subscriber::util::SubscriberInitExt as _;
 use tracing_subscriber::{Layer as _, fmt};
 
 use crate::config;
+use crate::os::syslog::{Severity, Syslog};
+
+/// The socket of the system's log, in the environment: the init script's word. Without it, stderr.
+pub const SOCKET_VARIABLE: &str = "VPMESH_SYSLOG";
 
 /// The environment's word on the level, before the configuration's.
 pub const LEVEL_VARIABLE: &str = "VPMESH_LOG";
@@ -22,10 +30,65 @@ pub fn begin(levels: &str) {
     let asked = from_environment.as_deref().unwrap_or(levels);
     let layer = fmt::layer().with_writer(io::stderr).with_ansi(colour).with_target(false);
     // Time is the terminal's to have; whoever else reads stderr stamps it.
-    let layer = if terminal { layer.boxed() } else { layer.without_time().boxed() };
+    let layer = match log_socket() {
+        Some(log) => layer.without_time().with_level(false).with_writer(log).boxed(),
+        None if terminal => layer.boxed(),
+        None => layer.without_time().boxed(),
+    };
     let begun = tracing_subscriber::registry().with(layer.with_filter(targets(asked))).try_init();
     if let (Ok(()), Err(fault)) = (begun, config::levels(asked)) {
         tracing::warn!("{LEVEL_VARIABLE} {fault}; logging at info");
+    }
+}
+
+/// The system's log, where the environment names its socket.
+fn log_socket() -> Option<Log> {
+    let path = std::env::var_os(SOCKET_VARIABLE).filter(|path| !path.is_empty())?;
+    Syslog::new(Path::new(&path)).ok().map(Log)
+}
+
+/// Writes events to the system's log, and to stderr while nobody reads that.
+#[derive(Debug)]
+struct Log(Syslog);
+
+/// One event, on its way there.
+struct Event<'a> {
+    log: &'a Syslog,
+    severity: Severity,
+}
+
+impl<'a> MakeWriter<'a> for Log {
+    type Writer = Event<'a>;
+
+    fn make_writer(&'a self) -> Event<'a> {
+        Event { log: &self.0, severity: Severity::Info }
+    }
+
+    fn make_writer_for(&'a self, meta: &Metadata<'_>) -> Event<'a> {
+        Event { log: &self.0, severity: severity(*meta.level()) }
+    }
+}
+
+/// tracing gives the whole text of an event at once.
+impl Write for Event<'_> {
+    fn write(&mut self, text: &[u8]) -> io::Result<usize> {
+        if self.log.line(self.severity, &String::from_utf8_lossy(text)).is_err() {
+            io::stderr().write_all(text)?;
+        }
+        Ok(text.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+fn severity(level: Level) -> Severity {
+    match level {
+        Level::ERROR => Severity::Error,
+        Level::WARN => Severity::Warning,
+        Level::INFO => Severity::Info,
+        _ => Severity::Debug,
     }
 }
 
@@ -48,8 +111,6 @@ fn targets(levels: &str) -> Targets {
 
 #[cfg(test)]
 mod tests {
-    use tracing::Level;
-
     use super::*;
 
     #[test]

@@ -11,6 +11,7 @@ pub mod random;
 mod ready;
 mod sockopt;
 pub mod store;
+pub mod syslog;
 pub mod tun;
 pub mod udp;
 pub mod unix_socket;

@@ -1,0 +1,99 @@
+"""The init script, run by busybox's ash under stand-ins of rc.common's and procd's functions, which write down what procd
+would be told."""
+
+import json
+import tempfile
+import unittest
+
+import sample
+from test_scripts import Router
+
+INIT = sample.ROOT / "openwrt/vpmesh/files/vpmesh.init"
+
+PROCD = """
+tell() { echo "$*" >>/told; }
+config_load() { :; }
+config_get() { eval "local value=\\"\\$SET_$3\\""; eval "$1=\\"\\${value:-$4}\\""; }
+config_get_bool() { config_get "$@"; }
+for name in set_param open_instance close_instance open_data close_data set_config_changed send_signal \\
+    add_reload_trigger add_reload_interface_trigger add_validation; do
+    eval "procd_$name() { tell $name \\"\\$@\\"; }"
+done
+for name in string int; do eval "json_add_$name() { tell json \\"\\$@\\"; }"; done
+json_add_array() { tell "array $1"; }; json_add_object() { :; }; json_close_array() { :; }; json_close_object() { :; }
+procd_running() { [ -n "$RUNNING" ]; }
+restart() { tell restart; }
+chown() { tell chown "$@"; }
+"""
+
+
+class Init(unittest.TestCase):
+    def setUp(self):
+        folder = tempfile.TemporaryDirectory()
+        self.addCleanup(folder.cleanup)
+        self.router = Router(folder.name)
+        for applet in ("mkdir", "chmod"):
+            (self.router.root / "bin" / applet).symlink_to("busybox")
+        for name in ("sbin", "etc/capabilities"):
+            (self.router.root / name).mkdir(parents=True)
+        self.router.write("sbin/ujail", "#!/bin/sh\n")
+        (self.router.root / "etc/capabilities/vpmesh.json").touch()
+
+    def service(self, action, **environment):
+        self.router.run(f"{PROCD}\n{INIT.read_text()}\n{action}", **environment)
+        return self.router.called("told")
+
+    def test_a_service_that_is_not_enabled_does_not_start(self):
+        self.assertEqual(self.service("start_service"), [])
+
+    def test_procd_runs_it_as_a_user_of_its_own_with_two_capabilities_and_again_when_it_dies(self):
+        told = self.service("start_service", SET_enabled="1")
+        for line in (
+            "set_param command /usr/bin/vpmesh run --config /etc/config/vpmesh",
+            "set_param respawn 3600 5 0",
+            "set_param user vpmesh",
+            "set_param group vpmesh",
+            "set_param capabilities /etc/capabilities/vpmesh.json",
+            "set_param no_new_privs 1",
+            "set_param env VPMESH_SYSLOG=/dev/log",
+        ):
+            self.assertIn(line, told)
+        capabilities = json.loads((INIT.parent / "vpmesh.capabilities.json").read_text())
+        self.assertEqual({tuple(names) for names in capabilities.values()}, {("CAP_NET_ADMIN", "CAP_NET_RAW")})
+        self.assertTrue((self.router.root / "etc/vpmesh/rosters").is_dir())
+
+    def test_what_it_runs_never_changes_with_the_configuration(self):
+        one = [line for line in self.service("start_service", SET_enabled="1") if "command" in line]
+        (self.router.root / "told").unlink()
+        other = self.service("start_service", SET_enabled="1", SET_listen="1234", SET_interface="vpm7", SET_mtu="1300")
+        self.assertEqual([line for line in other if "command" in line], one)
+
+    def test_the_wans_port_is_data_of_the_service_and_the_firewall_hears_of_it(self):
+        told = self.service("start_service; service_started", SET_enabled="1", SET_listen="1234")
+        at = told.index("array firewall")
+        self.assertLess(told.index("open_data"), at)
+        self.assertEqual(told[at + 1 : at + 7], [
+            "json type rule", "json name Allow-vpmesh", "json src wan", "json proto udp", "json dest_port 1234",
+            "json target ACCEPT",
+        ])
+        self.assertEqual(told[-1], "set_config_changed firewall")
+        self.assertEqual(self.service("service_stopped")[-1], "set_config_changed firewall")
+
+    def test_a_reload_is_a_signal_to_what_runs(self):
+        told = self.service("reload_service", SET_enabled="1", RUNNING="1")
+        self.assertEqual(told[-1], "send_signal vpmesh * HUP")
+        self.assertNotIn("restart", told)
+
+    def test_a_reload_starts_what_was_enabled_and_stops_what_no_longer_is(self):
+        self.assertEqual(self.service("reload_service", SET_enabled="1")[-1], "restart")
+        self.assertEqual(self.service("reload_service", RUNNING="1")[-1], "restart")
+
+    def test_it_hears_of_configuration_and_of_the_ways_out(self):
+        self.assertEqual(self.service("service_triggers"), [
+            "add_reload_trigger vpmesh", "add_reload_interface_trigger wan", "add_reload_interface_trigger wan6",
+            "add_validation validate_node",
+        ])
+
+
+if __name__ == "__main__":
+    unittest.main()
