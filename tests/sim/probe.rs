@@ -18,7 +18,7 @@ pub const BOUND: Time = 200 * SECOND;
 /// How often a packet that must not get there is tried.
 const DENIED_TRIES: u32 = 3;
 /// Answers follow their flows, whatever the borders say of the other direction; so many may be lost.
-const REPLY_TRIES: u32 = 12;
+const REPLY_TRIES: usize = 12;
 
 /// What a flow is to be.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -41,9 +41,8 @@ pub struct Probe {
     liar: Option<End>,
     /// The answer to another probe, which opened the flow.
     answers: Option<u64>,
-    /// By the rosters, when it was sent last.
-    allowed: Result<(), String>,
-    tries: u32,
+    /// By the rosters, each time that it was sent.
+    allowed: Vec<Result<(), String>>,
     /// When each try got there.
     got: BTreeMap<u32, Time>,
 }
@@ -99,8 +98,7 @@ impl Town {
             own_port: 10_000 + (id % 50_000) as u16,
             liar: None,
             answers: None,
-            allowed: Ok(()),
-            tries: 0,
+            allowed: Vec::new(),
             got: BTreeMap::new(),
         };
         self.ledger.probes.insert(id, probe);
@@ -129,8 +127,7 @@ impl Town {
             own_port,
             liar: None,
             answers: Some(to),
-            allowed: Ok(()),
-            tries: 0,
+            allowed: Vec::new(),
             got: BTreeMap::new(),
         };
         self.ledger.probes.insert(id, probe);
@@ -142,20 +139,21 @@ impl Town {
         let ask = self.ledger.probes[&id].ask;
         let allowed = self.allowed(&ask);
         let Some(probe) = self.ledger.probes.get_mut(&id) else { return };
-        probe.allowed = match probe {
+        let verdict = match probe {
             Probe { liar: Some(_), .. } => Err("its source is somebody else's".into()),
             Probe { answers: Some(_), .. } => Ok(()),
             _ => allowed,
         };
+        probe.allowed.push(verdict);
+        let tries = probe.allowed.len() as u32;
         let liar = probe.liar;
-        probe.tries += 1;
         let mut data = SECRET.to_vec();
         data.extend(id.to_be_bytes());
-        data.extend(probe.tries.to_be_bytes());
+        data.extend(tries.to_be_bytes());
         let craft = Craft::between(probe.source, probe.destination);
         let is_reply = probe.answers.is_some();
         let packet = match (ask.port, is_reply) {
-            (0, _) => craft.echo(!is_reply, probe.own_port, probe.tries as u16, &data),
+            (0, _) => craft.echo(!is_reply, probe.own_port, tries as u16, &data),
             (port, false) => craft.udp(probe.own_port, port, &data),
             (port, true) => craft.udp(port, probe.own_port, &data),
         };
@@ -181,7 +179,8 @@ impl Town {
         if (parsed.src, parsed.dst) != (probe.source, probe.destination) {
             return; // An ICMP error quotes it.
         }
-        let (ask, was_allowed, is_reply) = (probe.ask, probe.allowed.clone(), probe.answers.is_some());
+        let was_allowed = probe.allowed.get(attempt as usize - 1).cloned().unwrap_or(Ok(()));
+        let (ask, is_reply) = (probe.ask, probe.answers.is_some());
         let is_lie = probe.liar.is_some();
         let is_again = probe.got.contains_key(&attempt);
         let hops = 64 - if parsed.src.is_ipv4() { packet[8] } else { packet[7] };
@@ -269,7 +268,8 @@ impl Town {
                 replies.push(self.open_reply(id));
             }
             replies.retain(|&id| !self.is_delivered(id));
-            if let Some(&id) = replies.iter().find(|id| self.ledger.probes[*id].tries >= REPLY_TRIES) {
+            if let Some(&id) = replies.iter().find(|id| self.ledger.probes[*id].allowed.len() >= REPLY_TRIES)
+            {
                 let told = self.tell(&self.ledger.probes[&id].ask);
                 return self.break_down(format!("the answer {told} was not delivered"));
             }
