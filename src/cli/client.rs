@@ -40,6 +40,19 @@ pub(super) fn ask(socket: &Path, request: &Request) -> Result<String, AskError> 
     Answer::to(socket, request)?.line()
 }
 
+/// Publishes a roster: its signature file and itself follow the request.
+///
+/// # Errors
+/// [`AskError`].
+pub(super) fn publish(socket: &Path, signature: &[u8], roster: &[u8]) -> Result<String, AskError> {
+    let request = Request::Publish { signature: signature.len(), roster: roster.len() };
+    let mut answer = Answer::to(socket, &request)?;
+    // What refuses it early hangs up, and its words are there to be read.
+    let stream = answer.reader.get_mut();
+    let _ = stream.write_all(signature).and_then(|()| stream.write_all(roster));
+    answer.line()
+}
+
 /// Asks for rows: the JSON of each, as it came.
 ///
 /// # Errors

@@ -17,6 +17,8 @@ mod output;
 pub mod owner;
 mod peers;
 #[cfg(feature = "desk")]
+mod publish;
+#[cfg(feature = "desk")]
 mod qr;
 mod reload;
 pub mod rosters;
@@ -71,7 +73,7 @@ enum Command {
     Ruleset(ruleset::RulesetArgs),
     /// Check the configuration and rosters: every error as FILE:LINE, what, and the mend.
     Check(check::CheckArgs),
-    /// An owner's key; a roster signed (tests first), verified.
+    /// An owner's key; a roster signed (tests first), verified, published.
     #[cfg(feature = "desk")]
     Owner(owner::OwnerArgs),
     /// Print the line that makes a new node of an owner's: its public key and where nodes can be reached.
@@ -104,7 +106,7 @@ pub fn main() -> ExitCode {
         Command::Ruleset(args) => ruleset::run(&args, config),
         Command::Check(args) => check::run(&args, arguments.config.as_deref()),
         #[cfg(feature = "desk")]
-        Command::Owner(args) => owner::run(args),
+        Command::Owner(args) => owner::run(args, &socket),
         #[cfg(feature = "desk")]
         Command::Invite(args) => invite::run(&args),
         Command::Join(args) => join::run(&args, config),

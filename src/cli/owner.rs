@@ -1,4 +1,4 @@
-//! `vpmesh owner`: an owner's signing key; a roster signed, verified.
+//! `vpmesh owner`: an owner's signing key; a roster signed, verified, published.
 //!
 //! A roster is signed only when it is good by itself, stands beside its friends' rosters that are at hand, passes its
 //! own tests, and has a higher serial than the one signed last. What was signed last is in the comment of the `.sig`
@@ -11,6 +11,7 @@ use std::sync::Arc;
 use anyhow::{Context as _, bail};
 
 use super::key::no_randomness;
+use super::publish::{Node, publish};
 use super::rosters::{self, Sheet};
 use crate::base::Name;
 use crate::base::signify::{self, FILE_MAX, OwnerKey, OwnerSecret, Signature};
@@ -41,6 +42,13 @@ enum OwnerCommand {
         /// Write this serial into the roster; `auto` is one more than was signed last.
         #[arg(long, value_name = "N|auto")]
         serial: Option<Serial>,
+    },
+    /// Introduce a signed roster to one node of the mesh; it travels from there.
+    Publish {
+        roster: PathBuf,
+        /// The mesh address of this station's gateway; else the daemon on this host.
+        #[arg(long, value_name = "ADDRESS")]
+        to: Option<String>,
     },
     /// Check a roster's signature.
     Verify {
@@ -73,10 +81,15 @@ impl std::str::FromStr for Serial {
 ///
 /// # Errors
 /// What a person can mend. Faults of a roster are printed, and the exit code is 1.
-pub fn run(args: OwnerArgs) -> anyhow::Result<ExitCode> {
+pub fn run(args: OwnerArgs, socket: &Path) -> anyhow::Result<ExitCode> {
     match args.command {
         OwnerCommand::New { name, dir } => new(&name, &dir),
         OwnerCommand::Sign { roster, key, serial } => sign(&roster, key, serial),
+        OwnerCommand::Publish { roster, to } => {
+            let node = to.as_deref().map_or(Node::Here(socket), Node::At);
+            println!("{}", publish(&roster, &node)?);
+            Ok(ExitCode::SUCCESS)
+        }
         OwnerCommand::Verify { roster, key } => verify(&roster, &key),
     }
 }

@@ -85,6 +85,16 @@ fn print_owners(output: &mut Output, status: &DaemonStatus) {
         ]);
     }
     table.print(output, 0);
+    for owner in &status.engine.owners {
+        if let (Some(from), Some(since)) = (&owner.from, owner.since) {
+            let (name, from, since) = (&owner.owner, plain(from), amount::time(since));
+            output.line(format_args!("{name}'s roster came from {from} {since} ago"));
+        }
+        if let Some(refused) = &owner.refused {
+            let word = output.paint(Paint::Bad, "refused");
+            output.line(format_args!("{word}: {}", plain(refused)));
+        }
+    }
 }
 
 fn print_traffic(output: &mut Output, status: &DaemonStatus) {

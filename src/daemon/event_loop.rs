@@ -14,6 +14,7 @@ use std::time::{Duration, Instant};
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::{Sleep, sleep_until};
 
+use super::delivery::{Deliveries, Delivery};
 use super::interface::Keeper;
 use super::neighbours::Neighbours;
 use super::notice::Notice;
@@ -21,7 +22,9 @@ use super::question::{Answer, Question};
 use super::resolver::Resolver;
 use super::status::{DaemonStatus, LastReload};
 use crate::base::DropReason;
-use crate::engine::{Engine, Event, Now, Outbox, ReloadReport};
+use crate::engine::{Engine, Event, Now, Offered, Outbox, ReloadReport};
+use crate::mesh::accept::{self, Meaning};
+use crate::mesh::sync::{Shelf, Verdict};
 use crate::os::batch::Batch;
 use crate::os::clock::Clock;
 use crate::os::netlink::Wanted;
@@ -48,6 +51,7 @@ pub(super) struct EventLoop {
     pub(super) outbox: Outbox,
     pub(super) notices: mpsc::Receiver<Notice>,
     pub(super) resolver: Resolver,
+    pub(super) deliveries: Deliveries,
     pub(super) keeper: Keeper,
     pub(super) neighbours: Neighbours,
     pub(super) facts: Facts,
@@ -242,6 +246,18 @@ impl EventLoop {
                 Ok(mtu) => self.engine.handle_path_mtu(peer, mtu),
                 Err(error) => tracing::debug!(%error, "no path MTU"),
             },
+            Event::Offered(offered) => self.offer(offered),
+        }
+    }
+
+    /// Has a roster judged, beside the loop.
+    fn offer(&mut self, offered: Offered) {
+        let (owner, hash) = (offered.owner.clone(), accept::hash(&offered.roster));
+        if self.deliveries.try_send(Delivery::from(offered)).is_err() {
+            let why = "too many rosters are being judged".to_owned();
+            let now = self.clock.read();
+            let verdict = Verdict::Refused { why, meaning: Meaning::NotNow };
+            self.engine.handle_verdict(&owner, &hash, &verdict, now);
         }
     }
 
@@ -252,7 +268,15 @@ impl EventLoop {
                 // A client that went away is no matter.
                 let _ = reply.send(answer);
             }
-            Notice::Serve(model, reply) => self.serve(model, reply),
+            Notice::Serve(model, shelf, reply) => self.serve(model, shelf, reply),
+            Notice::Want(shelf) => {
+                let now = self.clock.read();
+                self.engine.set_shelf(shelf, now);
+            }
+            Notice::Judged(owner, hash, verdict) => {
+                let now = self.clock.read();
+                self.engine.handle_verdict(&owner, &hash, &verdict, now);
+            }
             Notice::Reloaded(last) => self.facts.last_reload = Some((self.clock.read().instant, last)),
             Notice::Resolved { peer, addresses } => self.resolved(peer, addresses),
             Notice::Beacon { source, bytes } => {
@@ -270,10 +294,16 @@ impl EventLoop {
     }
 
     /// Has the engine serve a model, and the interface what the engine serves.
-    fn serve(&mut self, model: Arc<Model>, reply: oneshot::Sender<Result<ReloadReport, String>>) {
+    fn serve(
+        &mut self,
+        model: Arc<Model>,
+        shelf: Shelf,
+        reply: oneshot::Sender<Result<ReloadReport, String>>,
+    ) {
         let now = self.clock.read();
         let outcome = self.engine.reload(model, now).map_err(|error| error.to_string());
         if outcome.is_ok() {
+            self.engine.set_shelf(shelf, now);
             self.keeper.want(wanted(&self.engine, self.facts.mtu));
         }
         let _ = reply.send(outcome);

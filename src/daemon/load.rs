@@ -5,12 +5,14 @@
 
 use std::sync::Arc;
 
+use crate::base::Name;
 use crate::base::signify::{self, OwnerKey, SignifyError};
 use crate::config::{Config, OwnerKeySource};
-use crate::mesh::accept::{self, InForce, Own};
+use crate::mesh::accept::{self, InForce, Kept, Meaning, NotAccepted, Offer, Own};
+use crate::mesh::sync::Shelf;
 use crate::os::store::{Found, Store};
 use crate::os::whole_file::{self, FileError};
-use crate::roster::{Fault, Model};
+use crate::roster::{Fault, Line, Model, ROSTER_BYTES_MAX};
 
 /// Rosters that stand beside each other.
 #[derive(Debug, Clone)]
@@ -36,15 +38,33 @@ pub enum Refusal {
     Rosters(Vec<String>),
 }
 
+/// A roster in force that the disk had no room for.
+#[derive(Debug, Clone)]
+pub struct Unstored {
+    offer: Offer,
+    /// The hash of the file that is in its place, if there is one.
+    instead_of: Option<[u8; 32]>,
+}
+
 /// Reads the rosters' folder. With nothing `running` it is a start: what can't be accepted is left out, or what was
 /// accepted before stands in for it. Else it is a reload: all of it or nothing.
 ///
 /// # Errors
 /// [`Refusal`]: there is nothing to serve, or `running` stays in force.
-pub fn load(config: &Config, running: Option<&Loaded>) -> Result<Loaded, Refusal> {
-    let own = Own { owner: config.node.owner().clone(), key: owner_key(&config.owner_key)? };
+pub fn load(config: &Config, running: Option<&Loaded>, unstored: &[Unstored]) -> Result<Loaded, Refusal> {
+    let own = own(config)?;
     let store = Store::new(&config.rosters);
-    let found = store.read().map_err(Refusal::Folder)?;
+    let unfinished = store.finish().err();
+    let mut found = store.read().map_err(Refusal::Folder)?;
+    found.notes.extend(unfinished.map(|error| Fault {
+        file: config.rosters.to_string_lossy().into(),
+        line: Line(0),
+        what: format!("a roster could not be put there: {error}"),
+        mend: "make room on the disk".to_owned(),
+    }));
+    for unstored in unstored {
+        unstored.put_into(&mut found);
+    }
     let tests = &accept::failing_tests;
     let result = match running {
         None => accept::start(&own, &found.offers, &found.kept, tests),
@@ -58,12 +78,121 @@ pub fn load(config: &Config, running: Option<&Loaded>) -> Result<Loaded, Refusal
         let lines = refusals.iter().flat_map(|refusal| told(&refusal.faults));
         Refusal::Rosters(lines.chain(told(&found.notes)).collect())
     })?;
-    let errors = in_force.refusals.iter().flat_map(|refusal| told(&refusal.faults)).collect();
-    let notes = told(&found.notes).into_iter().chain(told(&in_force.notes)).collect();
-    Ok(Loaded { model: Arc::clone(&in_force.model), errors, notes, in_force: Arc::new(in_force) })
+    Ok(Loaded::new(in_force, &found.notes))
+}
+
+/// Who this node belongs to.
+///
+/// # Errors
+/// When its owner's key can't be read.
+pub fn own(config: &Config) -> Result<Own, Refusal> {
+    Ok(Own { owner: config.node.owner().clone(), key: owner_key(&config.owner_key)? })
+}
+
+/// Judges a roster that somebody gave, of this owner or, with none, of whoever signed it. `None`: it is in force
+/// already.
+///
+/// # Errors
+/// [`NotAccepted`]: what runs stays in force.
+pub fn judge(
+    config: &Config,
+    running: Option<&Loaded>,
+    owner: Option<&Name>,
+    signature: &Arc<[u8]>,
+    bytes: &Arc<[u8]>,
+) -> Result<Option<(Name, Loaded)>, NotAccepted> {
+    let not_now = |why: String| NotAccepted { why, meaning: Meaning::NotNow };
+    let own = own(config).map_err(|refusal| not_now(refusal.to_string()))?;
+    let in_force = running.map(|running| &*running.in_force);
+    let owner = match owner {
+        Some(owner) => owner.clone(),
+        None => accept::signer(&own, in_force, signature, bytes).ok_or_else(|| NotAccepted {
+            why: "its signature is by no owner who is accepted here".to_owned(),
+            meaning: Meaning::Forged,
+        })?,
+    };
+    let store = Store::new(&config.rosters);
+    let found = match running {
+        Some(_) => Found::default(),
+        None => store.read().map_err(|error| not_now(error.to_string()))?,
+    };
+    let offer = Offer {
+        file: store.folder().join(format!("{owner}.toml")).to_string_lossy().into(),
+        owner: owner.clone(),
+        bytes: bytes.clone(),
+        signature: Some(signature.clone()),
+    };
+    let tests = &accept::failing_tests;
+    let in_force = accept::offered(&own, offer, in_force, (&found.offers, &found.kept), tests)?;
+    Ok(in_force.map(|in_force| (owner, Loaded::new(in_force, &found.notes))))
+}
+
+impl Unstored {
+    /// Stands in for the file that it could not replace, unless somebody else has replaced it.
+    fn put_into(&self, found: &mut Found) {
+        let there = found.offers.iter().position(|offer| offer.owner == self.offer.owner);
+        let hash = there.map(|at| accept::hash(&found.offers[at].bytes));
+        if hash == self.instead_of {
+            found.offers.retain(|offer| offer.owner != self.offer.owner);
+            found.offers.push(self.offer.clone());
+        }
+    }
+
+    #[must_use]
+    pub fn owner(&self) -> &Name {
+        &self.offer.owner
+    }
 }
 
 impl Loaded {
+    fn new(in_force: InForce, found: &[Fault]) -> Self {
+        let told = |faults: &[Fault]| faults.iter().map(ToString::to_string).collect::<Vec<_>>();
+        let errors = in_force.refusals.iter().flat_map(|refusal| told(&refusal.faults)).collect();
+        let notes = told(found).into_iter().chain(told(&in_force.notes)).collect();
+        Self { model: Arc::clone(&in_force.model), errors, notes, in_force: Arc::new(in_force) }
+    }
+
+    /// The serial of an owner's roster in force.
+    #[must_use]
+    pub fn serial(&self, owner: &Name) -> Option<u64> {
+        let accepted = self.in_force.rosters.iter().find(|one| one.kept.owner == *owner)?;
+        Some(accepted.kept.serial)
+    }
+
+    /// What others may have of it.
+    #[must_use]
+    pub fn shelf(&self, own: &Own) -> Shelf {
+        Shelf::of(own, Some(&self.in_force))
+    }
+
+    /// Whether it is the same rosters.
+    #[must_use]
+    pub fn is_same(&self, other: &Self) -> bool {
+        let hashes =
+            |loaded: &Self| loaded.in_force.rosters.iter().map(|one| one.kept.hash).collect::<Vec<_>>();
+        hashes(self) == hashes(other) && self.errors == other.errors && self.notes == other.notes
+    }
+
+    /// Puts an owner's roster that came from elsewhere into the folder, and keeps all.
+    ///
+    /// # Errors
+    /// The system's, and what to have until there is room.
+    pub fn install(&self, config: &Config, owner: &Name) -> Result<(), Box<(FileError, Unstored)>> {
+        let store = Store::new(&config.rosters);
+        let Some(accepted) = self.in_force.rosters.iter().find(|one| one.kept.owner == *owner) else {
+            return Ok(());
+        };
+        store.install(&self.in_force.kept, &accepted.kept).map_err(|error| {
+            let Kept { owner, bytes, signature, .. } = accepted.kept.clone();
+            let file = store.folder().join(format!("{owner}.toml"));
+            let there = whole_file::read(&file, ROSTER_BYTES_MAX).ok();
+            let file = file.to_string_lossy().into();
+            let offer = Offer { owner, file, bytes, signature: Some(signature) };
+            let instead_of = there.map(|bytes| accept::hash(&bytes));
+            Box::new((error, Unstored { offer, instead_of }))
+        })
+    }
+
     /// Keeps on disk what is in force now, so that the node never goes back; once the engine serves it. A disk that is
     /// full or read-only changes nothing of what runs.
     ///

@@ -7,8 +7,10 @@
 
 pub mod configuration;
 pub mod control;
+mod delivery;
 mod event_loop;
 mod interface;
+mod judgement;
 pub mod load;
 pub mod log;
 mod metrics;

@@ -7,7 +7,9 @@ use tokio::sync::{mpsc, oneshot};
 
 use super::question::{Answer, Question};
 use super::status::LastReload;
+use crate::base::Name;
 use crate::engine::ReloadReport;
+use crate::mesh::sync::{Shelf, Verdict};
 use crate::roster::Model;
 use crate::table::PeerId;
 
@@ -23,7 +25,11 @@ pub(super) enum Notice {
     /// A client asks; the loop answers at once.
     Ask(Question, oneshot::Sender<Answer>),
     /// A model was loaded; the engine takes it or says why not.
-    Serve(Arc<Model>, oneshot::Sender<Result<ReloadReport, String>>),
+    Serve(Arc<Model>, Shelf, oneshot::Sender<Result<ReloadReport, String>>),
+    /// Nothing could be loaded, and this is looked for.
+    Want(Shelf),
+    /// What became of a roster that was given: whose, the hash of what came.
+    Judged(Name, [u8; 32], Verdict),
     /// How the last reload ended, for `status`.
     Reloaded(LastReload),
     /// Where a peer may be.

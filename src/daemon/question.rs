@@ -17,7 +17,16 @@ pub enum Request {
     Flows,
     Peers,
     Reload,
-    Explain { from: String, to: String, service: String },
+    /// So many bytes of a signature file and then of a roster follow the line.
+    Publish {
+        signature: usize,
+        roster: usize,
+    },
+    Explain {
+        from: String,
+        to: String,
+        service: String,
+    },
 }
 
 /// A request that the event loop answers, checked.
@@ -39,13 +48,20 @@ pub enum Answer {
 }
 
 /// The answer to `reload`.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Reloaded {
     pub reloaded: ReloadReport,
     /// What is wrong all the same: rosters left out at a start, a disk that keeps nothing.
     #[serde(default)]
     pub errors: Vec<String>,
     pub notes: Vec<String>,
+}
+
+/// The answer to `publish`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Published {
+    /// What became of the roster, in words.
+    pub published: String,
 }
 
 /// The first line of an answer in rows.

@@ -11,11 +11,15 @@ use tokio::signal::unix::Signal;
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::{Instant, sleep, sleep_until};
 
+use super::delivery::Delivery;
+use super::load::{self, Unstored, load};
 use super::notice::{Notice, Notices};
 use super::question::Reloaded;
 use super::status::LastReload;
-use super::{Loaded, configuration, load};
+use super::{Loaded, configuration};
 use crate::config::Config;
+use crate::engine::ReloadReport;
+use crate::mesh::sync::Shelf;
 use crate::os::watch::{Files, Watcher};
 
 /// How long files must rest before they are read.
@@ -31,27 +35,40 @@ pub(super) type Reloads = mpsc::Sender<oneshot::Sender<Result<Reloaded, String>>
 /// The task that reloads.
 pub(super) struct Reloader {
     path: PathBuf,
-    config: Config,
+    pub(super) config: Config,
     requests: mpsc::Receiver<oneshot::Sender<Result<Reloaded, String>>>,
     hangup: Signal,
     watcher: Option<Watcher>,
-    notices: Notices,
+    pub(super) notices: Notices,
+    pub(super) deliveries: mpsc::Receiver<Delivery>,
     /// What is in force.
-    running: Option<Loaded>,
+    pub(super) running: Option<Loaded>,
+    /// What of it the disk had no room for.
+    pub(super) unstored: Vec<Unstored>,
 }
 
 impl Reloader {
     /// `path` is the configuration's file, `config` what was read from it at the start.
-    pub(super) fn new(path: PathBuf, config: Config, hangup: Signal, notices: Notices) -> (Self, Reloads) {
+    pub(super) fn new(
+        path: PathBuf,
+        config: Config,
+        hangup: Signal,
+        deliveries: mpsc::Receiver<Delivery>,
+        notices: Notices,
+    ) -> (Self, Reloads) {
         let (sender, requests) = mpsc::channel(4);
         let watcher = watch(&path, &config);
-        (Self { path, config, requests, hangup, watcher, notices, running: None }, sender)
+        let (running, unstored) = (None, Vec::new());
+        (Self { path, config, requests, hangup, watcher, notices, deliveries, running, unstored }, sender)
     }
 
     /// Reloads whenever it is asked for. Ends with the event loop.
     pub(super) async fn run(mut self) {
         // A start that found nothing to load is told like a reload that did.
         let outcome = self.reload().await;
+        if outcome.is_err() {
+            self.want().await;
+        }
         self.tell(&outcome, "the start").await;
         loop {
             tokio::select! {
@@ -64,6 +81,7 @@ impl Reloader {
                     self.tell(&outcome, "SIGHUP").await;
                 }
                 () = changed(self.watcher.as_mut()) => self.settle().await,
+                Some(delivery) = self.deliveries.recv() => self.take(delivery).await,
             }
             if self.notices.is_closed() {
                 return;
@@ -93,7 +111,12 @@ impl Reloader {
                     return if let Some(request) = request { self.answer(request).await };
                 }
             }
-            let outcome = self.reload().await;
+            let outcome = match self.reload_unless(true).await {
+                // What was put there by this node itself.
+                Ok(None) => return,
+                Ok(Some(reloaded)) => Ok(reloaded),
+                Err(refusal) => Err(refusal),
+            };
             if outcome.is_ok() || Instant::now() >= patience {
                 return self.tell(&outcome, "a changed file").await;
             }
@@ -104,39 +127,65 @@ impl Reloader {
 
     /// Reads everything again, beside the event loop, and has the engine serve it.
     async fn reload(&mut self) -> Result<Reloaded, String> {
+        self.reload_unless(false).await.map(Option::unwrap_or_default)
+    }
+
+    /// The same, but `None` when it would change nothing and `same` is to be left alone.
+    async fn reload_unless(&mut self, same: bool) -> Result<Option<Reloaded>, String> {
         let (path, old, running) = (self.path.clone(), self.config.clone(), self.running.clone());
+        let unstored = self.unstored.clone();
         let read = tokio::task::spawn_blocking(move || {
             let config = configuration::read(&path).map_err(|faults| faults.to_string())?;
             if let Some(key) = needs_restart(&old, &config) {
                 return Err(format!("{}: {key} changed; restart vpmesh to apply it", config.file));
             }
-            let loaded = load(&config, running.as_ref()).map_err(|refusal| refusal.to_string())?;
-            Ok((config, loaded))
+            let loaded = load(&config, running.as_ref(), &unstored).map_err(|refusal| refusal.to_string())?;
+            let changes = config != old || running.is_none_or(|running| !running.is_same(&loaded));
+            Ok((changes || !same).then_some((config, loaded)))
         });
-        let (config, loaded) = read.await.map_err(|error| error.to_string())??;
-        let (reply, report) = oneshot::channel();
-        self.notices
-            .send(Notice::Serve(Arc::clone(&loaded.model), reply))
-            .await
-            .map_err(|_| "vpmesh is stopping".to_owned())?;
-        let reloaded = report.await.map_err(|_| "vpmesh is stopping".to_owned())??;
+        let Some((config, loaded)) = read.await.map_err(|error| error.to_string())?? else { return Ok(None) };
+        let reloaded = self.serve(&config, &loaded).await?;
         if config.rosters != self.config.rosters {
             self.watcher = watch(&self.path, &config);
         }
         self.config = config.clone();
         self.running = Some(loaded.clone());
         // Only what is served is kept, and a disk that takes nothing more stops nothing.
-        let keep = tokio::task::spawn_blocking(move || loaded.keep(&config).map(|()| loaded));
+        let unstored = std::mem::take(&mut self.unstored);
+        let keep = tokio::task::spawn_blocking(move || {
+            let still = |unstored: &Unstored| loaded.install(&config, unstored.owner()).is_err();
+            (loaded.keep(&config), unstored.into_iter().filter(still).collect::<Vec<_>>())
+        });
         let mut errors = Vec::new();
         match keep.await {
-            Ok(Ok(_)) => {}
-            Ok(Err(error)) => errors.push(format!("accepted rosters can't be kept on disk: {error}")),
+            Ok((kept, unstored)) => {
+                let failed = |error| format!("accepted rosters can't be kept on disk: {error}");
+                errors.extend(kept.err().map(failed));
+                self.unstored = unstored;
+            }
             Err(error) => errors.push(error.to_string()),
         }
         let served = self.running.as_ref();
         errors.extend(served.iter().flat_map(|loaded| loaded.errors.clone()));
         let notes = served.map(|loaded| loaded.notes.clone()).unwrap_or_default();
-        Ok(Reloaded { reloaded, errors, notes })
+        Ok(Some(Reloaded { reloaded, errors, notes }))
+    }
+
+    /// Has the engine serve what was loaded, and others have it.
+    pub(super) async fn serve(&self, config: &Config, loaded: &Loaded) -> Result<ReloadReport, String> {
+        let stopping = |_| "vpmesh is stopping".to_owned();
+        let own = load::own(config).map_err(|refusal| refusal.to_string())?;
+        let (reply, report) = oneshot::channel();
+        let notice = Notice::Serve(Arc::clone(&loaded.model), loaded.shelf(&own), reply);
+        self.notices.send(notice).await.map_err(|_| "vpmesh is stopping".to_owned())?;
+        report.await.map_err(stopping)?
+    }
+
+    /// With nothing in force the own owner's roster is looked for.
+    async fn want(&self) {
+        if let Ok(own) = load::own(&self.config) {
+            let _ = self.notices.send(Notice::Want(Shelf::of(&own, None))).await;
+        }
     }
 
     /// Logs how a reload ended, and keeps it for `status`.

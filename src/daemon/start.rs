@@ -7,10 +7,11 @@ use tokio::net::{TcpListener, UnixListener};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::mpsc;
 
+use super::delivery::{self, Delivery};
 use super::event_loop::{EventLoop, Facts, wanted};
 use super::interface::Keeper;
 use super::neighbours::Neighbours;
-use super::notice::{Notice, Notices, WAITING_MAX};
+use super::notice::{Notice, WAITING_MAX};
 use super::reload::Reloader;
 use super::resolver::{self, Resolver};
 use super::{configuration, control, log, metrics};
@@ -120,7 +121,9 @@ async fn start(path: &Path, config: Config) -> Result<(EventLoop, SocketFile), R
         fwmark: config.fwmark,
         last_reload: None,
     };
-    tasks(path, config, UnixListener::from_std(listener)?, scrapes, &notices)?;
+    let (deliveries, delivered) = mpsc::channel(delivery::WAITING_MAX);
+    let way = control::Way { notices: notices.clone(), deliveries: deliveries.clone() };
+    tasks(path, config, UnixListener::from_std(listener)?, scrapes, way, delivered)?;
     let interface_index = tun.index();
     let event_loop = EventLoop {
         engine,
@@ -132,6 +135,7 @@ async fn start(path: &Path, config: Config) -> Result<(EventLoop, SocketFile), R
         notices: waiting,
         neighbours: Neighbours::begin(interface_index, notices.clone()),
         resolver: Resolver::new(notices),
+        deliveries,
         keeper,
         facts,
         failures: 0,
@@ -146,8 +150,10 @@ fn tasks(
     config: Config,
     listener: UnixListener,
     scrapes: Option<TcpListener>,
-    notices: &Notices,
+    way: control::Way,
+    delivered: mpsc::Receiver<Delivery>,
 ) -> Result<(), RunError> {
+    let notices = &way.notices;
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
     let told = notices.clone();
@@ -159,16 +165,16 @@ fn tasks(
         let _ = told.send(Notice::Stop).await;
     });
     let hangup = signal(SignalKind::hangup())?;
-    let (reloader, reloads) = Reloader::new(path.to_owned(), config, hangup, notices.clone());
+    let (reloader, reloads) = Reloader::new(path.to_owned(), config, hangup, delivered, notices.clone());
     let failed = notices.clone();
     tokio::spawn(async move {
         // Ends before the event loop only when it panics, and then the loop must not go on as if rosters were watched.
         let ended = tokio::spawn(reloader.run()).await;
         let _ = failed.send(Notice::Fail(format!("the reloader ended: {ended:?}"))).await;
     });
-    tokio::spawn(control::serve(listener, control::Ears::new(notices.clone(), reloads)));
     if let Some(scrapes) = scrapes {
         tokio::spawn(metrics::serve(scrapes, notices.clone()));
     }
+    tokio::spawn(control::serve(listener, control::Ears::new(way, reloads)));
     Ok(())
 }

@@ -18,14 +18,14 @@ use crate::table::{Flow, Via};
 impl Engine {
     /// For `vpmesh status`.
     #[must_use]
-    pub fn status(&self, _now: Now) -> Status {
+    pub fn status(&self, now: Now) -> Status {
         let connected = self.tunnels.ids().filter(|&id| self.tunnels.is_connected(id)).count();
         Status {
             node: self.config.node.clone(),
             public_key: self.own_key,
             mtu: self.config.mtu,
             addresses: self.addresses().iter().map(|address| address.ip()).collect(),
-            owners: self.world.as_ref().map(World::owner_rows).unwrap_or_default(),
+            owners: self.owner_rows(now),
             peers: self.tunnels.ids().count() as u64,
             peers_up: connected as u64,
             flows: self.flows.len() as u64,
@@ -37,6 +37,18 @@ impl Engine {
             drops: named(|reason| self.counters.dropped(reason)),
             rules: self.world.as_ref().map(World::rule_rows).unwrap_or_default(),
         }
+    }
+
+    fn owner_rows(&self, now: Now) -> Vec<OwnerRow> {
+        let mut rows = self.world.as_ref().map(World::owner_rows).unwrap_or_default();
+        for row in &mut rows {
+            if let Some(told) = self.travel.sync.told(&row.owner) {
+                row.since = Some(now.instant.saturating_duration_since(told.since).as_secs());
+                row.from = told.from.map(str::to_owned);
+                row.refused = told.refused.map(str::to_owned);
+            }
+        }
+        rows
     }
 
     /// For `vpmesh peers`, by name.
@@ -97,6 +109,9 @@ impl World {
         let row = |owner: &Owner| OwnerRow {
             owner: owner.roster.owner.clone(),
             serial: owner.roster.serial,
+            since: None,
+            from: None,
+            refused: None,
             prefixes: std::iter::once(owner.prefix6.into())
                 .chain(owner.prefixes4.iter().map(|&prefix| prefix.into()))
                 .collect(),

@@ -48,6 +48,9 @@ impl Engine {
         }
         self.fit(bytes, &packet, from, to, now, out)?;
         let mark = carry_mark(bytes, &packet, outer)?;
+        if to == Via::Kernel && self.brings(&packet, from) {
+            return self.handle_link_tcp(from, bytes, now, out);
+        }
         self.send(bytes, to, mark, now, out)
     }
 

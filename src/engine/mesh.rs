@@ -9,9 +9,9 @@ use std::time::Instant;
 
 use super::{Engine, Outbox};
 use crate::base::{DropReason, link_address};
-use crate::mesh::wire::{Digest, Message, WireError};
+use crate::mesh::wire::{Message, WireError};
 use crate::packet::link::{self, Link};
-use crate::table::PeerId;
+use crate::table::{PeerId, Via};
 use crate::tunnel::Sealed;
 
 impl Engine {
@@ -26,7 +26,7 @@ impl Engine {
         let theirs = self.link_of(peer).ok_or(DropReason::BadSource)?;
         match Link::read(bytes, theirs, self.own_link).ok_or(DropReason::BadSource)?? {
             Link::Message(message) => self.handle_message(peer, message, now, out),
-            Link::Tcp(_) => Err(DropReason::NotControl),
+            Link::Tcp(packet) => self.handle_link_tcp(Via::Peer(peer), packet, now, out),
         }
     }
 
@@ -38,10 +38,7 @@ impl Engine {
         out: &mut Outbox,
     ) -> Result<(), DropReason> {
         match Message::parse(message) {
-            Ok(Message::Digest(_)) => {
-                let _ = (peer, now, out);
-                Ok(())
-            }
+            Ok(Message::Digest(digest)) => self.handle_digest(peer, digest, now, out),
             Err(WireError::Malformed | WireError::Version(_) | WireError::UnknownKind(_)) => {
                 Err(DropReason::NotControl)
             }
@@ -50,13 +47,9 @@ impl Engine {
 
     /// The peer has a session that it had not before.
     pub(super) fn handle_peer_up(&mut self, peer: PeerId, now: Instant, out: &mut Outbox) {
-        if self.link_of(peer).is_none() {
-            return;
-        }
-        if let Some(digest) = Digest::new(&[])
-            && let Err(reason) = self.send_control(peer, &Message::Digest(digest), now, out)
-        {
-            self.counters.drop(reason);
+        if self.link_of(peer).is_some() {
+            self.travel.sync.handle_up(peer);
+            self.travel(now, out);
         }
     }
 
@@ -80,7 +73,7 @@ impl Engine {
     }
 
     /// Sends a mesh node a packet between its link-local address and ours.
-    fn send_link(
+    pub(super) fn send_link(
         &mut self,
         peer: PeerId,
         packet: &[u8],

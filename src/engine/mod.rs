@@ -18,6 +18,7 @@ mod outbound;
 mod outbox;
 mod reload;
 pub mod report;
+mod rosters;
 mod timeout;
 mod world;
 
@@ -38,6 +39,7 @@ pub use counters::Counters;
 pub use outbox::{Outbox, Transmit};
 pub use reload::ReloadReport;
 pub use report::{BorderAnswer, ExplainAnswer, ExplainVerdict, FlowRow, PeerRow, Status, Traffic};
+pub use rosters::Offered;
 pub use world::ReloadError;
 use world::World;
 
@@ -95,6 +97,8 @@ pub enum Event {
     PathMtu { peer: PeerId, endpoint: SocketAddr },
     /// Send this to everybody on every link.
     Beacon([u8; BEACON_BYTES]),
+    /// Somebody gave a roster: verify and judge it, and say what became of it ([`Engine::handle_verdict`]).
+    Offered(Offered),
 }
 
 /// One gateway.
@@ -117,6 +121,7 @@ pub struct Engine {
     /// For the ICMP errors that the gateway makes itself.
     icmp: TokenBucket,
     events: VecDeque<Event>,
+    travel: rosters::Travel,
     timers: timeout::Timers,
     scratch: Box<[u8]>,
 }
@@ -138,6 +143,7 @@ impl Engine {
             counters: Counters::default(),
             icmp: TokenBucket::new(100, 50, now.instant),
             events: VecDeque::new(),
+            travel: rosters::Travel::new(&config.seed, now.instant),
             timers: timeout::Timers::new(now.instant),
             scratch: vec![0; PACKET_MAX].into_boxed_slice(),
             config,

@@ -63,6 +63,15 @@ pub struct OwnerRow {
     pub prefixes: Vec<IpNetwork>,
     /// Stations, applications and gateways.
     pub nodes: u64,
+    /// Seconds since this roster came into force here.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub since: Option<u64>,
+    /// Which mesh node gave it; absent: it was on the disk.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub from: Option<String>,
+    /// Why the last one that somebody gave was refused, unless a better one came since.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub refused: Option<String>,
 }
 
 /// One live flow.

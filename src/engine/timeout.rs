@@ -47,7 +47,9 @@ impl Engine {
         let tunnels = self.tunnels.poll_timeout().map(|at| (at, "tunnel"));
         let flows = self.flows.next_expiry().map(|at| (at, "flow"));
         let beacons = self.beacons.poll_timeout().map(|at| (at, "beacon"));
-        [tunnels, flows, mtus, names, beacons].into_iter().flatten().min_by_key(|&(at, _)| at)
+        let rosters = self.travel.poll_timeout().map(|at| (at, "rosters"));
+        let due = [tunnels, flows, mtus, names, beacons, rosters];
+        due.into_iter().flatten().min_by_key(|&(at, _)| at)
     }
 
     /// Does what is due.
@@ -65,6 +67,7 @@ impl Engine {
             }
         }
         self.send_beacon(now.instant);
+        self.handle_travel_timeout(now.instant, out);
         self.settle(now.instant, out);
     }
 

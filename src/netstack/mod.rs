@@ -14,7 +14,7 @@ use std::time::{Duration, Instant};
 use smoltcp::iface::{Config, Interface, SocketHandle, SocketSet};
 use smoltcp::socket::tcp::{Socket, SocketBuffer, State};
 use smoltcp::time::Instant as Ticks;
-use smoltcp::wire::{HardwareAddress, IpAddress, IpCidr, IpEndpoint, Ipv6Packet, TcpPacket};
+use smoltcp::wire::{HardwareAddress, IpAddress, IpCidr, IpEndpoint, IpProtocol, Ipv6Packet, TcpPacket};
 
 use crate::base::DropReason;
 use crate::table::Via;
@@ -362,6 +362,9 @@ fn endpoint((address, port): (Ipv6Addr, u16)) -> IpEndpoint {
 /// Both ends of a packet as its receiver sees them, and whether it begins a connection.
 fn ends(packet: &[u8]) -> Option<(Ends, bool)> {
     let ip = Ipv6Packet::new_checked(packet).ok()?;
+    if ip.next_header() != IpProtocol::Tcp {
+        return None;
+    }
     let tcp = TcpPacket::new_checked(ip.payload()).ok()?;
     let ends = Ends { local: (ip.dst_addr(), tcp.dst_port()), remote: (ip.src_addr(), tcp.src_port()) };
     Some((ends, tcp.syn() && !tcp.ack() && !tcp.rst() && !tcp.fin()))

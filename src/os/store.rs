@@ -15,12 +15,15 @@ use crate::mesh::accept::{Kept, Offer, hash};
 use crate::roster::{Fault, Line, ROSTER_BYTES_MAX};
 
 use super::whole_file;
+use super::whole_file::Staged;
 pub use super::whole_file::{FileError, write_atomic};
 
 /// The most files of a folder that are looked at.
 const FILES_MAX: usize = 10_000;
 /// What the first line of a kept file begins with, and the format's number.
 const MAGIC: &str = "vpmesh-accepted 1 ";
+/// The note of an installation that is under way, in `.accepted/`.
+const UNDER_WAY: &str = ".under-way";
 /// The longest header of a kept file.
 const HEADER_MAX: usize = 1024;
 
@@ -142,6 +145,81 @@ impl Store {
         }
         Ok(written)
     }
+}
+
+impl Store {
+    /// Puts a roster that was accepted into the folder, with its signature, and keeps all of `kept`. Two files are not
+    /// replaced in one step, so a note of what is under way is there until it is done: after a power cut at any instant
+    /// [`Store::finish`] leaves the old pair or the new one.
+    ///
+    /// # Errors
+    /// The system's. The pair is then as it was, or [`Store::finish`] makes it whole.
+    pub fn install(&self, kept: &[Kept], which: &Kept) -> Result<(), FileError> {
+        remove_leftovers(&self.folder);
+        let note = self.begin(which)?;
+        let staged = self.keep(kept).and_then(|_| self.stage(which));
+        let staged = staged.inspect_err(|_| {
+            // Nothing was replaced. A note that stays says nothing that is not kept.
+            let _ = fs::remove_file(&note);
+        })?;
+        commit(staged)?;
+        remove(&note)
+    }
+
+    fn begin(&self, which: &Kept) -> Result<PathBuf, FileError> {
+        let folder = self.accepted();
+        if !folder.is_dir() {
+            fs::create_dir(&folder).map_err(|error| FileError::Io { path: folder.clone(), error })?;
+        }
+        let note = folder.join(UNDER_WAY);
+        write_atomic(&note, under_way(which).as_bytes(), 0o600)?;
+        Ok(note)
+    }
+
+    /// Ends an installation that was cut off.
+    ///
+    /// # Errors
+    /// The system's.
+    pub fn finish(&self) -> Result<(), FileError> {
+        let note = self.accepted().join(UNDER_WAY);
+        let text = match whole_file::read_text(&note, HEADER_MAX) {
+            Ok(text) => text,
+            Err(error) if error.is_not_found() => return Ok(()),
+            Err(_) => return remove(&note),
+        };
+        let mut found = Found::default();
+        self.read_kept(&mut found)?;
+        if let Some(kept) = found.kept.iter().find(|kept| text == under_way(kept)) {
+            commit(self.stage(kept)?)?;
+        }
+        remove(&note)
+    }
+
+    /// Writes both files, but for their names.
+    fn stage(&self, kept: &Kept) -> Result<Vec<Staged>, FileError> {
+        let mut staged = Vec::new();
+        for (ending, bytes) in [("toml.sig", &kept.signature), ("toml", &kept.bytes)] {
+            let path = self.folder.join(format!("{}.{ending}", kept.owner));
+            if whole_file::read(&path, bytes.len()).is_ok_and(|before| before[..] == bytes[..]) {
+                continue;
+            }
+            staged.push(Staged::write(&path, bytes, 0o644)?);
+        }
+        Ok(staged)
+    }
+}
+
+fn commit(staged: Vec<Staged>) -> Result<(), FileError> {
+    staged.into_iter().try_for_each(Staged::commit)
+}
+
+/// What the note of an installation says: whose roster, and which.
+fn under_way(kept: &Kept) -> String {
+    format!("{} {}\n", hex(kept.key.as_bytes()), hex(&kept.hash))
+}
+
+fn remove(path: &Path) -> Result<(), FileError> {
+    fs::remove_file(path).map_err(|error| FileError::Io { path: path.to_owned(), error })
 }
 
 /// The files of a folder with their names, sorted. Names that are not UTF-8 are nobody's.

@@ -97,19 +97,48 @@ pub fn read_secret(path: &Path) -> Result<Zeroizing<String>, FileError> {
 /// # Errors
 /// The system's; the old file is then as it was.
 pub fn write_atomic(path: &Path, bytes: &[u8], mode: u32) -> Result<(), FileError> {
-    let (temporary, mut file) = beside(path, mode)?;
-    let written = file
-        .write_all(bytes)
-        // The umask has taken its part of the mode away.
-        .and_then(|()| file.set_permissions(fs::Permissions::from_mode(mode)))
-        .and_then(|()| file.sync_all())
-        .and_then(|()| fs::rename(&temporary, path))
-        .and_then(|()| sync_folder(path));
-    written.map_err(|error| {
-        // It may have been renamed already; then there is nothing to remove.
-        let _ = fs::remove_file(&temporary);
-        failed(path)(error)
-    })
+    Staged::write(path, bytes, mode)?.commit()
+}
+
+/// A whole file on the disk that is not in its place yet; it is removed when dropped.
+#[derive(Debug)]
+pub struct Staged {
+    temporary: PathBuf,
+    path: PathBuf,
+}
+
+impl Staged {
+    /// Writes the file that [`Staged::commit`] puts into the place of `path`.
+    ///
+    /// # Errors
+    /// The system's; then there is none.
+    pub fn write(path: &Path, bytes: &[u8], mode: u32) -> Result<Self, FileError> {
+        let (temporary, mut file) = beside(path, mode)?;
+        let staged = Self { temporary, path: path.to_owned() };
+        file.write_all(bytes)
+            // The umask has taken its part of the mode away.
+            .and_then(|()| file.set_permissions(fs::Permissions::from_mode(mode)))
+            .and_then(|()| file.sync_all())
+            .map_err(failed(path))?;
+        Ok(staged)
+    }
+
+    /// Puts it into its place.
+    ///
+    /// # Errors
+    /// The system's.
+    pub fn commit(self) -> Result<(), FileError> {
+        fs::rename(&self.temporary, &self.path)
+            .and_then(|()| sync_folder(&self.path))
+            .map_err(failed(&self.path))
+    }
+}
+
+impl Drop for Staged {
+    fn drop(&mut self) {
+        // Once it is in its place there is nothing to remove.
+        let _ = fs::remove_file(&self.temporary);
+    }
 }
 
 /// Writes a file that must not be there yet. Nobody sees it with another mode than `mode`.

@@ -5,3 +5,4 @@ mod ip;
 mod mesh;
 mod town;
 mod traffic;
+mod travel;

@@ -1,5 +1,7 @@
 //! What mesh nodes say to each other inside of their tunnels, and what nobody else gets through by it.
 
+use std::time::Duration;
+
 use vpmesh::base::{LINK_PORT, link_address};
 use vpmesh::mesh::wire::Message;
 use vpmesh::packet::craft::Craft;
@@ -46,8 +48,11 @@ fn town() -> Town {
 }
 
 #[test]
-fn a_mesh_node_is_greeted_when_its_session_comes_up_and_a_station_is_not() {
+fn a_mesh_node_is_told_what_rosters_are_here_and_a_station_is_not() {
     let mut town = town();
+    town.look_for_rosters();
+    town.now.instant += Duration::from_secs(1);
+    town.settle();
     for node in [OTHER, HILL] {
         let [packet] = &town.received(node)[..] else { panic!("one message for {node}") };
         let (ours, theirs) = (link_address(&public(GW)), link_address(&public(node)));

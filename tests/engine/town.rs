@@ -8,6 +8,8 @@ use std::time::{Duration, Instant, SystemTime};
 use vpmesh::base::signify::OwnerSecret;
 use vpmesh::base::{PrivateKey, PublicKey};
 use vpmesh::engine::{Datagram, Engine, EngineConfig, Event, Now, Outbox, ReloadError, ReloadReport};
+use vpmesh::mesh::accept::Own;
+use vpmesh::mesh::sync::Shelf;
 use vpmesh::roster::{self, Model};
 use vpmesh::table::PeerId;
 use vpmesh::tunnel::{Endpoint, HANDSHAKE_MAX, Opened, Sealed, Tunnels};
@@ -36,7 +38,7 @@ struct Station {
 }
 
 /// A node's WireGuard key, by its path.
-fn key(path: &str) -> PrivateKey {
+pub fn key(path: &str) -> PrivateKey {
     let mut seed = [0; 32];
     for (i, byte) in path.bytes().enumerate() {
         seed[i % 32] ^= byte.rotate_left(i as u32 / 32) ^ i as u8;
@@ -49,7 +51,8 @@ pub fn public(path: &str) -> PublicKey {
     key(path).public()
 }
 
-fn secret(owner: &str) -> OwnerSecret {
+/// An owner's signing key.
+pub fn secret(owner: &str) -> OwnerSecret {
     OwnerSecret::from_seed([1; 8], key(owner).as_bytes())
 }
 
@@ -74,7 +77,8 @@ pub fn join(rosters: &[(&str, &str)]) -> Arc<Model> {
     Arc::new(joined.model)
 }
 
-fn expand(text: &str) -> String {
+/// A roster's text with its keys filled in.
+pub fn expand(text: &str) -> String {
     let mut out = String::new();
     let mut rest = text;
     while let Some(at) = rest.find("KEY(").into_iter().chain(rest.find("OWNER(")).min() {
@@ -152,6 +156,16 @@ impl Town {
             }
         }
         Ok(report)
+    }
+
+    /// Gateways look for rosters from now on.
+    pub fn look_for_rosters(&mut self) {
+        let now = self.now;
+        for (path, gateway) in &mut self.gateways {
+            let owner = path.split('/').next().unwrap();
+            let own = Own { owner: owner.parse().unwrap(), key: secret(owner).public() };
+            gateway.engine.set_shelf(Shelf::of(&own, None), now);
+        }
     }
 
     pub fn gateway(&mut self, path: &str) -> &mut Gateway {
@@ -300,6 +314,6 @@ impl Station {
 }
 
 #[expect(clippy::disallowed_methods, reason = "boringtun's own timers run on the system's clock")]
-fn clock() -> Now {
+pub fn clock() -> Now {
     Now { instant: Instant::now(), wall: SystemTime::UNIX_EPOCH + Duration::from_secs(1_800_000_000) }
 }

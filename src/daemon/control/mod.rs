@@ -9,14 +9,19 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use serde::Serialize;
-use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _, BufReader};
+use tokio::io::{
+    AsyncBufReadExt as _, AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _, BufReader,
+};
 use tokio::net::{UnixListener, UnixStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
 use tokio::time::timeout;
 
+use super::delivery::{Deliveries, Delivery};
 use super::notice::{Notice, Notices};
-use super::question::{Answer, ErrorLine, Question, Reloaded, Request, Rows, party, service};
+use super::question::{Answer, ErrorLine, Published, Question, Reloaded, Request, Rows, party, service};
 use super::reload::Reloads;
+use crate::base::signify::FILE_MAX;
+use crate::roster::ROSTER_BYTES_MAX;
 
 /// Bytes of a request's line at most.
 pub const LINE_MAX: u64 = 4096;
@@ -33,14 +38,26 @@ const PIECE: usize = 64;
 #[derive(Debug, Clone)]
 pub(super) struct Ears {
     notices: Notices,
+    deliveries: Deliveries,
     reloads: Reloads,
+    /// Who publishes brings megabytes: one client at a time.
+    publishing: Arc<Semaphore>,
     /// Whoever gets rows: they may be many, and are gathered for one client at a time.
     rows: Arc<Semaphore>,
 }
 
+/// The ways to the event loop and to who judges rosters.
+#[derive(Debug, Clone)]
+pub(super) struct Way {
+    pub(super) notices: Notices,
+    pub(super) deliveries: Deliveries,
+}
+
 impl Ears {
-    pub(super) fn new(notices: Notices, reloads: Reloads) -> Self {
-        Self { notices, reloads, rows: Arc::new(Semaphore::new(1)) }
+    pub(super) fn new(way: Way, reloads: Reloads) -> Self {
+        let Way { notices, deliveries } = way;
+        let one = || Arc::new(Semaphore::new(1));
+        Self { notices, deliveries, reloads, publishing: one(), rows: one() }
     }
 }
 
@@ -89,7 +106,7 @@ async fn converse(stream: UnixStream, ears: &Ears) -> io::Result<()> {
             return Ok(());
         }
         let reply = match line.strip_suffix(b"\n") {
-            Some(line) => answer(line, ears).await,
+            Some(line) => answer(line, &mut read, ears).await,
             None if length as u64 == LINE_MAX => {
                 Err(format!("a request has at most {LINE_MAX} bytes and a newline"))
             }
@@ -114,10 +131,11 @@ enum Reply {
     /// Rows, and the turn of who gets them.
     Rows(Answer, OwnedSemaphorePermit),
     Reloaded(Reloaded),
+    Published(Published),
 }
 
 /// Puts a request to whom it concerns.
-async fn answer(line: &[u8], ears: &Ears) -> Result<Reply, String> {
+async fn answer(line: &[u8], read: &mut (impl AsyncRead + Unpin), ears: &Ears) -> Result<Reply, String> {
     let request: Request = serde_json::from_slice(line)
         .map_err(|error| format!("not understood ({error}); send {{\"cmd\": \"status\"}} and the like"))?;
     let stopping = || "vpmesh is stopping".to_owned();
@@ -127,6 +145,9 @@ async fn answer(line: &[u8], ears: &Ears) -> Result<Reply, String> {
         Request::Peers => Question::Peers,
         Request::Explain { from, to, service: asked } => {
             Question::Explain { from: party(&from)?, to: party(&to)?, service: service(&asked)? }
+        }
+        Request::Publish { signature, roster } => {
+            return publish(signature, roster, read, ears).await.map(Reply::Published);
         }
         Request::Reload => {
             let (reply, outcome) = oneshot::channel();
@@ -141,6 +162,38 @@ async fn answer(line: &[u8], ears: &Ears) -> Result<Reply, String> {
     ask(&ears.notices, question).await.map(Reply::Answer).ok_or_else(stopping)
 }
 
+/// Reads the two files that follow the request, and has them judged.
+async fn publish(
+    signature: usize,
+    roster: usize,
+    read: &mut (impl AsyncRead + Unpin),
+    ears: &Ears,
+) -> Result<Published, String> {
+    if signature > FILE_MAX || roster > ROSTER_BYTES_MAX {
+        return Err(format!("a signature has at most {FILE_MAX} bytes, and a roster {ROSTER_BYTES_MAX}"));
+    }
+    let stopping = || "vpmesh is stopping".to_owned();
+    let _turn =
+        ears.publishing.clone().try_acquire_owned().map_err(|_| "another roster is being published")?;
+    let mut files = Vec::new();
+    let whole = (signature + roster) as u64;
+    let taken = timeout(THINK, read.take(whole).read_to_end(&mut files)).await;
+    if !matches!(taken, Ok(Ok(length)) if length as u64 == whole) {
+        return Err("the roster was cut short".to_owned());
+    }
+    let (reply, outcome) = oneshot::channel();
+    let delivery = Delivery {
+        owner: None,
+        signature: files[..signature].into(),
+        roster: files[signature..].into(),
+        from: "this node".to_owned(),
+        reply: Some(reply),
+    };
+    drop(files);
+    ears.deliveries.send(delivery).await.map_err(|_| stopping())?;
+    outcome.await.map_err(|_| stopping())?.map(|published| Published { published })
+}
+
 /// Asks the event loop; `None` when it has ended.
 pub(super) async fn ask(notices: &Notices, question: Question) -> Option<Answer> {
     let (reply, answer) = oneshot::channel();
@@ -152,6 +205,7 @@ impl Reply {
     async fn write(self, stream: &mut (impl AsyncWrite + Unpin)) -> io::Result<()> {
         let (answer, _turn) = match self {
             Self::Reloaded(reloaded) => return send(stream, &to_line(&reloaded)).await,
+            Self::Published(published) => return send(stream, &to_line(&published)).await,
             Self::Answer(answer) => (answer, None),
             Self::Rows(answer, turn) => (answer, Some(turn)),
         };

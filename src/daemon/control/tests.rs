@@ -14,7 +14,14 @@ fn with_server<F: Future<Output = ()>>(test: impl FnOnce(std::path::PathBuf) -> 
         let listener = UnixListener::bind(&path).unwrap();
         let (notices, mut asked) = mpsc::channel(4);
         let (reloads, mut reload_asked) = mpsc::channel::<oneshot::Sender<Result<Reloaded, String>>>(4);
-        tokio::spawn(serve(listener, Ears::new(notices, reloads)));
+        let (deliveries, mut brought) = mpsc::channel::<Delivery>(4);
+        tokio::spawn(serve(listener, Ears::new(Way { notices, deliveries }, reloads)));
+        tokio::spawn(async move {
+            while let Some(Delivery { signature, roster, reply, .. }) = brought.recv().await {
+                let words = format!("{} and {} bytes", signature.len(), roster.len());
+                reply.unwrap().send(Ok(words)).unwrap();
+            }
+        });
         tokio::spawn(async move {
             while let Some(notice) = asked.recv().await {
                 let Notice::Ask(question, reply) = notice else { continue };

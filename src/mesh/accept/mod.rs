@@ -6,6 +6,7 @@
 //! set stays. Who was in force before goes before who is new, so that no friend's new roster can push out another's.
 
 mod check;
+mod offered;
 mod start;
 mod trials;
 
@@ -16,6 +17,7 @@ use crate::base::signify::OwnerKey;
 use crate::roster::{Because, Fault, Line, Model, Refused, Roster};
 
 pub use check::hash;
+pub use offered::{NotAccepted, offered, signer};
 pub use start::start;
 pub use trials::{RunTests, TestOutcome, TestResult, failing_tests};
 
@@ -83,6 +85,17 @@ pub struct Refusal {
     pub why: Why,
     /// For people: FILE:LINE, what, the mend. Never empty.
     pub faults: Vec<Fault>,
+}
+
+/// What a refusal means for who gave the roster, and for the roster.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Meaning {
+    /// Its owner did not sign it: who gave it is to blame, and it is not remembered.
+    Forged,
+    /// It is older than what is in force, or the same serial with other content: it will never do.
+    Never,
+    /// It can't stand beside what is in force now.
+    NotNow,
 }
 
 /// Why a roster is not accepted.

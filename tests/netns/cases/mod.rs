@@ -14,6 +14,8 @@ mod guest;
 
 mod gateways;
 
+mod travel;
+
 mod revocation;
 
 mod reload;

@@ -85,6 +85,11 @@ impl Gateway {
         Uplink { public: self.node.public, endpoint: self.endpoint(), allowed }
     }
 
+    /// Its folder of rosters.
+    pub fn rosters(&self) -> PathBuf {
+        self.dir.join("rosters")
+    }
+
     /// Puts rosters into its folder, signature first, each by a rename.
     pub fn take(&self, rosters: &[&Signed]) {
         for roster in rosters {
