@@ -21,7 +21,6 @@ pub struct Net {
     wire: BTreeMap<(Instant, u64), (SocketAddr, SocketAddr, Vec<u8>)>,
     number: u64,
     pub now: Now,
-    start: Instant,
     /// Nodes on the far side of a cut.
     far: Vec<String>,
     /// What owners who sign twice are signed by.
@@ -57,7 +56,6 @@ impl Net {
             wire: BTreeMap::new(),
             number: 0,
             now,
-            start: now.instant,
             far: Vec::new(),
             secrets: HashMap::new(),
         }
@@ -136,11 +134,6 @@ impl Net {
     /// How many of the nodes have this serial of an owner's.
     pub fn have(&self, owner: &str, serial: u64) -> usize {
         self.nodes.keys().filter(|path| self.serial(path, owner) == serial).count()
-    }
-
-    /// Since the net was made.
-    pub fn elapsed(&self) -> Duration {
-        self.now.instant - self.start
     }
 
     /// Lets time pass until something holds; how long it took, or `None` when it did not come to it.
