@@ -12,6 +12,8 @@ mod control;
 mod engine;
 #[path = "../fuzz/bodies/files.rs"]
 mod files;
+#[path = "../fuzz/bodies/mesh.rs"]
+mod mesh;
 #[path = "../fuzz/bodies/packet.rs"]
 mod packet;
 #[path = "../fuzz/bodies/roster.rs"]
@@ -39,6 +41,11 @@ fn replay(target: &str, body: fn(&[u8])) {
 #[test]
 fn packets_of_the_corpus_break_nothing() {
     replay("packet", packet::run);
+}
+
+#[test]
+fn what_mesh_nodes_say_in_the_corpus_breaks_nothing() {
+    replay("mesh", mesh::run);
 }
 
 #[test]

@@ -38,7 +38,7 @@ pub(super) fn run(args: &RulesetArgs, config: &Path) -> anyhow::Result<ExitCode>
         Some(node) => (offline(&args.roster)?, node.clone(), InterfaceName::default()),
         None => {
             let config = configuration::read(config).map_err(|faults| anyhow!("{faults}"))?;
-            let loaded = load::load(&config, None)?;
+            let loaded = load::load(&config, None, &[])?;
             (loaded.model, config.node.clone(), config.interface.clone())
         }
     };

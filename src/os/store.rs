@@ -219,7 +219,12 @@ fn under_way(kept: &Kept) -> String {
 }
 
 fn remove(path: &Path) -> Result<(), FileError> {
-    fs::remove_file(path).map_err(|error| FileError::Io { path: path.to_owned(), error })
+    match fs::remove_file(path) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+            Err(FileError::Io { path: path.to_owned(), error })
+        }
+        _ => Ok(()),
+    }
 }
 
 /// The files of a folder with their names, sorted. Names that are not UTF-8 are nobody's.

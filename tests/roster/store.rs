@@ -139,3 +139,41 @@ fn only_regular_files_of_owners_are_offered() {
 fn a_folder_that_is_not_there_is_an_error() {
     assert!(Store::new("/nonexistent/rosters").read().unwrap_err().is_not_found());
 }
+
+#[test]
+fn an_installation_that_is_cut_off_at_any_instant_leaves_the_old_pair_or_the_new_one() {
+    let alice = Person::new("alice", 1);
+    let kept_of = |folder: &Folder| {
+        let found = folder.read();
+        start(&own(), &found.offers, &found.kept, &|_| Vec::new()).unwrap().kept
+    };
+    let newer = Folder::new();
+    newer.put(&alice, 2);
+    let new = kept_of(&newer);
+    for (done, has_new) in [(0, false), (1, false), (2, true), (3, true), (4, true), (5, true)] {
+        let folder = Folder::new();
+        folder.put(&alice, 1);
+        folder.store.keep(&kept_of(&folder)).unwrap();
+        let hex = |bytes: &[u8]| bytes.iter().map(|byte| format!("{byte:02x}")).collect::<String>();
+        let note = folder.dir.path().join(".accepted/.under-way");
+        let steps: [&dyn Fn(); 5] = [
+            &|| fs::write(&note, format!("{} {}\n", hex(new[0].key.as_bytes()), hex(&new[0].hash))).unwrap(),
+            &|| assert!(folder.store.keep(&new).is_ok()),
+            &|| fs::write(folder.dir.path().join("alice.toml.sig"), &new[0].signature).unwrap(),
+            &|| fs::write(folder.dir.path().join("alice.toml"), &new[0].bytes).unwrap(),
+            &|| fs::remove_file(&note).unwrap(),
+        ];
+        steps[..done].iter().for_each(|step| step());
+        folder.store.finish().unwrap();
+        assert!(!note.exists());
+        let found = folder.read();
+        let set = start(&own(), &found.offers, &found.kept, &|_| Vec::new()).unwrap();
+        assert_eq!((set.refusals, set.rosters[0].roster.serial), (vec![], 1 + u64::from(has_new)), "{done}");
+    }
+    // And one that is not cut off.
+    let folder = Folder::new();
+    folder.put(&alice, 1);
+    folder.store.install(&new, &new[0]).unwrap();
+    assert_eq!(fs::read(folder.dir.path().join("alice.toml")).unwrap(), new[0].bytes[..]);
+    assert_eq!(folder.read().kept, new);
+}

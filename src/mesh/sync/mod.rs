@@ -187,6 +187,7 @@ impl Sync {
         }
         if alone {
             self.chat = None;
+            self.rounds = 0;
         } else if self.chat.is_none() {
             self.chat = Some(now + self.dice.up_to(CHAT_EVERY));
         }

@@ -152,7 +152,7 @@ fn a_station_publishes_at_its_gateway_and_what_is_old_or_signed_twice_or_forged_
     let world = World::new();
     let laptop =
         Station::join(&world.lab, &world.internet, &world.laptop, &world.attic.uplink(&[&world.alice]));
-    wait_until_reached(&laptop.namespace, world.attic.node.v4.into(), SOON);
+    wait_until_reached(&laptop.namespace, world.attic.node.v6.into(), SOON);
     let bring = |roster: &Signed| {
         let mut command = laptop.namespace.command(VPMESH);
         command.args(["owner", "publish"]).arg(&roster.toml).arg("--to").arg(world.attic.node.v6.to_string());
