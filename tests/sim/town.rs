@@ -321,6 +321,8 @@ impl Town {
                 }
                 // Every gateway is on a LAN of its own.
                 Event::Beacon(_) => {}
+                // Nobody told the engines what rosters there are, so none travels.
+                Event::Offered(_) => {}
                 Event::PathMtu { peer, .. } => {
                     self.gateways[id].with(self.now, |engine, _| engine.handle_path_mtu(peer, 1_500));
                 }
