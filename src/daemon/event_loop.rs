@@ -17,9 +17,10 @@ use tokio::time::{Sleep, sleep_until};
 use super::interface::Keeper;
 use super::neighbours::Neighbours;
 use super::notice::Notice;
+use super::port_mapper::PortMapper;
 use super::question::{Answer, Question};
 use super::resolver::Resolver;
-use super::status::{DaemonStatus, LastReload};
+use super::status::{DaemonStatus, LastReload, Mapped};
 use crate::base::DropReason;
 use crate::engine::{Engine, Event, Now, Outbox, ReloadReport};
 use crate::os::batch::Batch;
@@ -50,6 +51,7 @@ pub(super) struct EventLoop {
     pub(super) resolver: Resolver,
     pub(super) keeper: Keeper,
     pub(super) neighbours: Neighbours,
+    pub(super) port_mapper: PortMapper,
     pub(super) facts: Facts,
     /// Reads of the socket that failed since one succeeded.
     pub(super) failures: u32,
@@ -64,6 +66,7 @@ pub(super) struct Facts {
     pub(super) mtu: u16,
     pub(super) fwmark: Option<NonZeroU32>,
     pub(super) last_reload: Option<(Instant, LastReload)>,
+    pub(super) mapped: Option<Mapped>,
 }
 
 /// Why the loop ends.
@@ -95,7 +98,7 @@ impl EventLoop {
                 Err(failure) => break End::Fail(failure),
             }
         };
-        self.keeper.end().await;
+        tokio::join!(self.keeper.end(), self.port_mapper.end());
         match end {
             End::Stop => Ok(()),
             End::Fail(why) => Err(why),
@@ -263,6 +266,7 @@ impl EventLoop {
                 let now = self.clock.read();
                 self.engine.handle_link_up(now);
             }
+            Notice::Mapped(mapped) => self.mapped(mapped),
             Notice::Stop => return Some(End::Stop),
             Notice::Fail(why) => return Some(End::Fail(why)),
         }
@@ -285,6 +289,14 @@ impl EventLoop {
         self.engine.handle_resolved(peer, addresses, now);
     }
 
+    /// Keeps what a router forwards; only what the internet reaches is of use to others.
+    fn mapped(&mut self, mapped: Option<Mapped>) {
+        let public = mapped.as_ref().filter(|mapped| mapped.public).map(|mapped| mapped.address);
+        self.facts.mapped = mapped;
+        let now = self.clock.read();
+        self.engine.handle_mapped(public, now);
+    }
+
     fn answer(&mut self, question: Question) -> Answer {
         let now = self.clock.read();
         match question {
@@ -293,6 +305,7 @@ impl EventLoop {
                 uptime: now.instant.saturating_duration_since(self.facts.started).as_secs(),
                 interface: self.tun.name().to_string(),
                 listen: self.facts.listen,
+                mapped: self.facts.mapped.clone(),
                 last_reload: self.facts.last_reload.as_ref().map(|(at, last)| LastReload {
                     ago: now.instant.saturating_duration_since(*at).as_secs(),
                     ..last.clone()

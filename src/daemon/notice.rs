@@ -6,7 +6,7 @@ use std::sync::Arc;
 use tokio::sync::{mpsc, oneshot};
 
 use super::question::{Answer, Question};
-use super::status::LastReload;
+use super::status::{LastReload, Mapped};
 use crate::engine::ReloadReport;
 use crate::roster::Model;
 use crate::table::PeerId;
@@ -32,6 +32,9 @@ pub(super) enum Notice {
     Beacon { source: SocketAddr, bytes: Vec<u8> },
     /// A link of this host came up.
     LinkUp,
+    /// The port that a router forwards, or none any more.
+    #[cfg_attr(not(feature = "portmap"), expect(dead_code, reason = "nobody asks for one"))]
+    Mapped(Option<Mapped>),
     /// Stop, and leave nothing behind.
     Stop,
     /// Stop: there is no going on.

@@ -11,6 +11,7 @@ use super::event_loop::{EventLoop, Facts, wanted};
 use super::interface::Keeper;
 use super::neighbours::Neighbours;
 use super::notice::{Notice, Notices, WAITING_MAX};
+use super::port_mapper::PortMapper;
 use super::reload::Reloader;
 use super::resolver::{self, Resolver};
 use super::{configuration, control, log, metrics};
@@ -119,7 +120,9 @@ async fn start(path: &Path, config: Config) -> Result<(EventLoop, SocketFile), R
         mtu: config.mtu,
         fwmark: config.fwmark,
         last_reload: None,
+        mapped: None,
     };
+    let port_mapper = PortMapper::begin(config.port_mapping, config.listen, tun.index(), &notices);
     tasks(path, config, UnixListener::from_std(listener)?, scrapes, &notices)?;
     let interface_index = tun.index();
     let event_loop = EventLoop {
@@ -133,6 +136,7 @@ async fn start(path: &Path, config: Config) -> Result<(EventLoop, SocketFile), R
         neighbours: Neighbours::begin(interface_index, notices.clone()),
         resolver: Resolver::new(notices),
         keeper,
+        port_mapper,
         facts,
         failures: 0,
         sorts: true,

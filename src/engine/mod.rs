@@ -118,6 +118,8 @@ pub struct Engine {
     icmp: TokenBucket,
     events: VecDeque<Event>,
     timers: timeout::Timers,
+    /// Where a router forwards datagrams from to here.
+    mapped: Option<SocketAddr>,
     scratch: Box<[u8]>,
 }
 
@@ -139,6 +141,7 @@ impl Engine {
             icmp: TokenBucket::new(100, 50, now.instant),
             events: VecDeque::new(),
             timers: timeout::Timers::new(now.instant),
+            mapped: None,
             scratch: vec![0; PACKET_MAX].into_boxed_slice(),
             config,
         };
@@ -149,6 +152,17 @@ impl Engine {
     /// Counts packets that were turned away outside of the engine.
     pub fn count_drop(&mut self, reason: DropReason, packets: u64) {
         self.counters.drop_many(reason, packets);
+    }
+
+    /// A router forwards what comes to this address, or nothing any more. Its word: worth a probe, no more.
+    pub fn handle_mapped(&mut self, mapped: Option<SocketAddr>, _now: Now) {
+        self.mapped = mapped;
+    }
+
+    /// Where a router says that it forwards from.
+    #[must_use]
+    pub fn mapped(&self) -> Option<SocketAddr> {
+        self.mapped
     }
 
     /// After every batch from the socket: whether it has more.
