@@ -21,6 +21,9 @@ mod roster;
 #[cfg(feature = "os")]
 #[path = "../fuzz/bodies/tun.rs"]
 mod tun;
+#[cfg(feature = "portmap")]
+#[path = "../fuzz/bodies/upnp.rs"]
+mod upnp;
 
 fn folder(target: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("fuzz/corpus").join(target)
@@ -79,4 +82,10 @@ fn the_engine_survives_every_script_of_the_corpus() {
 fn a_script_of_the_corpus_gets_packets_through() {
     let script = fs::read(folder("engine").join("open-sends-to-far-and-far-answers")).unwrap();
     assert!(engine::run(&script) >= 3);
+}
+
+#[cfg(feature = "portmap")]
+#[test]
+fn what_routers_answer_in_the_corpus_breaks_nothing() {
+    replay("upnp", upnp::run);
 }

@@ -9,7 +9,7 @@ use super::table::{Lean, Table};
 use super::{amount, client, reload};
 use crate::base::DropReason;
 use crate::daemon::question::Request;
-use crate::daemon::status::DaemonStatus;
+use crate::daemon::status::{DaemonStatus, Mapped};
 
 pub(super) fn status(socket: &Path, json: bool) -> ExitCode {
     exit(show(socket, json))
@@ -34,6 +34,9 @@ fn print(status: &DaemonStatus) -> std::io::Result<()> {
     fact("key", engine.public_key.to_string());
     fact("running", format!("{}, vpmesh {}", amount::time(status.uptime), status.version));
     fact("interface", format!("{}, MTU {}, UDP port {}", status.interface, engine.mtu, status.listen));
+    if let Some(mapped) = &status.mapped {
+        fact("mapped", mapping(mapped));
+    }
     fact("addresses", if addresses.is_empty() { "none".to_owned() } else { addresses.join(", ") });
     fact("peers", format!("{}, {} up", engine.peers, engine.peers_up));
     fact("flows", format!("{} of {} at most", engine.flows, engine.flows_max));
@@ -44,6 +47,11 @@ fn print(status: &DaemonStatus) -> std::io::Result<()> {
     print_drops(&mut output, status);
     print_rules(&mut output, status);
     output.print()
+}
+
+fn mapping(mapped: &Mapped) -> String {
+    let nat = if mapped.public { "" } else { "; that router is behind a NAT itself" };
+    format!("{} by {}{nat}", mapped.address, plain(&mapped.by))
 }
 
 fn print_reload(output: &mut Output, status: &DaemonStatus) {

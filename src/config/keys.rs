@@ -192,6 +192,24 @@ impl<'t> Keys<'t> {
         }
     }
 
+    /// Takes true or false; UCI has words of its own for them.
+    pub(super) fn boolean(&mut self, key: &'static str, mend: &str) -> Option<bool> {
+        let entry = self.take(key)?;
+        match &entry.value {
+            Value::Toml(DeValue::Boolean(value)) => return Some(*value),
+            Value::Uci(text) => match &**text {
+                "1" | "true" | "on" | "yes" | "enabled" => return Some(true),
+                "0" | "false" | "off" | "no" | "disabled" => return Some(false),
+                _ => {
+                    let what = format!("{key} = {:?} is neither true nor false", shortened(text));
+                    self.fault(entry.line, what, mend);
+                }
+            },
+            other => self.fault(entry.line, format!("{key} is {}, not true or false", kind(other)), mend),
+        }
+        None
+    }
+
     /// A fault in the line of a key, or of the whole file (`Line(0)`).
     pub(super) fn fault(&mut self, line: Line, what: String, mend: &str) {
         self.faults.push(Fault { file: self.file.clone(), line, what, mend: mend.to_owned() });

@@ -74,6 +74,8 @@ pub struct Config {
     pub send_buffer: u32,
     /// Mesh nodes that a node without rosters gets its owner's from, and with it all else.
     pub introducers: Vec<Introducer>,
+    /// Whether a home router is asked to forward the UDP port.
+    pub port_mapping: bool,
 }
 
 /// Where the owner's public key is.

@@ -88,6 +88,7 @@ fn read(keys: &mut Keys<'_>, paths: &Paths<'_>, file: Arc<str>) -> Option<Config
     let receive_buffer = buffer("receive_buffer");
     let send_buffer = buffer("send_buffer");
     let introducers = introducers(keys);
+    let port_mapping = keys.boolean("port_mapping", "write true or false").unwrap_or(true);
     Some(Config {
         file,
         node: node?,
@@ -105,6 +106,7 @@ fn read(keys: &mut Keys<'_>, paths: &Paths<'_>, file: Arc<str>) -> Option<Config
         receive_buffer,
         send_buffer,
         introducers,
+        port_mapping,
     })
 }
 
@@ -278,8 +280,9 @@ mod tests {
         let text = smallest()
             + "rosters = \"/r\"\ninterface = \"mesh0\"\nlisten = 1\ncontrol = \"/c\"\nmetrics = \"[::1]:9\"\n\
                mtu = 1300\nfwmark = 0x51000000\nflows = 300\nlog = \"debug\"\nreceive_buffer = 70000\nsend_buffer = 80000\n\
-               introducers = \"LpHbXZJY4P+Ac4WZ85FjdxUiH7ZA3nAa4mHOT0ltB2o=@attic.example.net:51888\"\n";
-        assert_eq!(text.lines().count(), 15, "every key");
+               introducers = \"LpHbXZJY4P+Ac4WZ85FjdxUiH7ZA3nAa4mHOT0ltB2o=@attic.example.net:51888\"\n\
+               port_mapping = false\n";
+        assert_eq!(text.lines().count(), 16, "every key");
         let uci = Config::parse("node.toml", Path::new("/elsewhere"), &as_uci(&text)).unwrap();
         assert_eq!(uci, parse(&text).unwrap());
     }
@@ -342,6 +345,31 @@ mod tests {
         assert!(said.contains(":5: mtu = \"many\" is no whole number; write 1280"), "{said}");
         let said = parse(&(as_uci(&smallest()) + "\tlist mtu '1400'\n")).unwrap_err().to_string();
         assert!(said.contains("mtu is a list, not a whole number"), "{said}");
+    }
+
+    #[test]
+    fn yes_and_no_are_what_each_language_has_for_them() {
+        let toml = |value: &str| parse(&format!("{}port_mapping = {value}\n", smallest()));
+        let uci = |value: &str| parse(&format!("{}\toption port_mapping {value}\n", as_uci(&smallest())));
+        assert!(parse(&smallest()).unwrap().port_mapping);
+        assert!(toml("true").unwrap().port_mapping && !toml("false").unwrap().port_mapping);
+        for (yes, no) in
+            [("1", "0"), ("true", "false"), ("on", "off"), ("yes", "no"), ("enabled", "disabled")]
+        {
+            assert!(uci(yes).unwrap().port_mapping && !uci(no).unwrap().port_mapping, "{yes}, {no}");
+        }
+        for (faults, said) in [
+            (toml("1"), "port_mapping is a whole number, not true or false; write true or false"),
+            (toml("\"yes\""), "port_mapping is a text, not true or false"),
+            (uci("perhaps"), "port_mapping = \"perhaps\" is neither true nor false"),
+            (
+                parse(&(as_uci(&smallest()) + "\tlist port_mapping '1'\n")),
+                "port_mapping is a list, not true or false",
+            ),
+        ] {
+            let faults = faults.unwrap_err().to_string();
+            assert!(faults.contains(said), "{faults}");
+        }
     }
 
     #[test]

@@ -18,9 +18,10 @@ use super::delivery::{Deliveries, Delivery};
 use super::interface::Keeper;
 use super::neighbours::Neighbours;
 use super::notice::Notice;
+use super::port_mapper::PortMapper;
 use super::question::{Answer, Question};
 use super::resolver::Resolver;
-use super::status::{DaemonStatus, LastReload};
+use super::status::{DaemonStatus, LastReload, Mapped};
 use crate::base::DropReason;
 use crate::engine::{Engine, Event, Now, Offered, Outbox, ReloadReport};
 use crate::mesh::accept::{self, Meaning};
@@ -54,6 +55,7 @@ pub(super) struct EventLoop {
     pub(super) deliveries: Deliveries,
     pub(super) keeper: Keeper,
     pub(super) neighbours: Neighbours,
+    pub(super) port_mapper: PortMapper,
     pub(super) facts: Facts,
     /// Reads of the socket that failed since one succeeded.
     pub(super) failures: u32,
@@ -68,6 +70,7 @@ pub(super) struct Facts {
     pub(super) mtu: u16,
     pub(super) fwmark: Option<NonZeroU32>,
     pub(super) last_reload: Option<(Instant, LastReload)>,
+    pub(super) mapped: Option<Mapped>,
 }
 
 /// Why the loop ends.
@@ -99,7 +102,7 @@ impl EventLoop {
                 Err(failure) => break End::Fail(failure),
             }
         };
-        self.keeper.end().await;
+        tokio::join!(self.keeper.end(), self.port_mapper.end());
         match end {
             End::Stop => Ok(()),
             End::Fail(why) => Err(why),
@@ -287,6 +290,7 @@ impl EventLoop {
                 let now = self.clock.read();
                 self.engine.handle_link_up(now);
             }
+            Notice::Mapped(mapped) => self.mapped(mapped),
             Notice::Stop => return Some(End::Stop),
             Notice::Fail(why) => return Some(End::Fail(why)),
         }
@@ -315,6 +319,14 @@ impl EventLoop {
         self.engine.handle_resolved(peer, addresses, now);
     }
 
+    /// Keeps what a router forwards; only what the internet reaches is of use to others.
+    fn mapped(&mut self, mapped: Option<Mapped>) {
+        let public = mapped.as_ref().filter(|mapped| mapped.public).map(|mapped| mapped.address);
+        self.facts.mapped = mapped;
+        let now = self.clock.read();
+        self.engine.handle_mapped(public, now);
+    }
+
     fn answer(&mut self, question: Question) -> Answer {
         let now = self.clock.read();
         match question {
@@ -323,6 +335,7 @@ impl EventLoop {
                 uptime: now.instant.saturating_duration_since(self.facts.started).as_secs(),
                 interface: self.tun.name().to_string(),
                 listen: self.facts.listen,
+                mapped: self.facts.mapped.clone(),
                 last_reload: self.facts.last_reload.as_ref().map(|(at, last)| LastReload {
                     ago: now.instant.saturating_duration_since(*at).as_secs(),
                     ..last.clone()

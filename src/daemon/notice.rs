@@ -6,7 +6,7 @@ use std::sync::Arc;
 use tokio::sync::{mpsc, oneshot};
 
 use super::question::{Answer, Question};
-use super::status::LastReload;
+use super::status::{LastReload, Mapped};
 use crate::base::Name;
 use crate::engine::ReloadReport;
 use crate::mesh::sync::{Shelf, Verdict};
@@ -38,6 +38,9 @@ pub(super) enum Notice {
     Beacon { source: SocketAddr, bytes: Vec<u8> },
     /// A link of this host came up.
     LinkUp,
+    /// The port that a router forwards, or none any more.
+    #[cfg_attr(not(feature = "portmap"), expect(dead_code, reason = "nobody asks for one"))]
+    Mapped(Option<Mapped>),
     /// Stop, and leave nothing behind.
     Stop,
     /// Stop: there is no going on.

@@ -237,6 +237,7 @@ fn needs_restart(old: &Config, new: &Config) -> Option<&'static str> {
         ("receive_buffer", old.receive_buffer != new.receive_buffer),
         ("send_buffer", old.send_buffer != new.send_buffer),
         ("introducers", old.introducers != new.introducers),
+        ("port_mapping", old.port_mapping != new.port_mapping),
     ];
     differs.into_iter().find(|(_, differs)| *differs).map(|(key, _)| key)
 }

@@ -12,6 +12,7 @@ use super::event_loop::{EventLoop, Facts, wanted};
 use super::interface::Keeper;
 use super::neighbours::Neighbours;
 use super::notice::{Notice, WAITING_MAX};
+use super::port_mapper::PortMapper;
 use super::reload::Reloader;
 use super::resolver::{self, Resolver};
 use super::{configuration, control, log, metrics};
@@ -120,7 +121,9 @@ async fn start(path: &Path, config: Config) -> Result<(EventLoop, SocketFile), R
         mtu: config.mtu,
         fwmark: config.fwmark,
         last_reload: None,
+        mapped: None,
     };
+    let port_mapper = PortMapper::begin(config.port_mapping, config.listen, tun.index(), &notices);
     let (deliveries, delivered) = mpsc::channel(delivery::WAITING_MAX);
     let way = control::Way { notices: notices.clone(), deliveries: deliveries.clone() };
     tasks(path, config, UnixListener::from_std(listener)?, scrapes, way, delivered)?;
@@ -137,6 +140,7 @@ async fn start(path: &Path, config: Config) -> Result<(EventLoop, SocketFile), R
         resolver: Resolver::new(notices),
         deliveries,
         keeper,
+        port_mapper,
         facts,
         failures: 0,
         sorts: true,

@@ -1,5 +1,7 @@
 //! What `status` says: the engine's own and the daemon's.
 
+use std::net::SocketAddr;
+
 use serde::{Deserialize, Serialize};
 
 use crate::engine::{ReloadReport, Status};
@@ -13,6 +15,9 @@ pub struct DaemonStatus {
     pub interface: String,
     /// The UDP port.
     pub listen: u16,
+    /// The port that a router forwards here.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub mapped: Option<Mapped>,
     pub last_reload: Option<LastReload>,
     /// Datagrams that the kernel turned away because the socket's buffer was full.
     pub socket_overflows: u32,
@@ -22,6 +27,17 @@ pub struct DaemonStatus {
     pub oversized: u64,
     #[serde(flatten)]
     pub engine: Status,
+}
+
+/// A port that a router forwards here.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Mapped {
+    /// The router's outer side, as it says.
+    pub address: SocketAddr,
+    /// `pcp`, `nat-pmp` or `upnp`.
+    pub by: String,
+    /// False: the router is behind another NAT itself, and the internet can't reach it there.
+    pub public: bool,
 }
 
 /// How the last reload ended.

@@ -123,6 +123,8 @@ pub struct Engine {
     events: VecDeque<Event>,
     travel: rosters::Travel,
     timers: timeout::Timers,
+    /// Where a router forwards datagrams from to here.
+    mapped: Option<SocketAddr>,
     scratch: Box<[u8]>,
 }
 
@@ -145,6 +147,7 @@ impl Engine {
             events: VecDeque::new(),
             travel: rosters::Travel::new(&config.seed, now.instant),
             timers: timeout::Timers::new(now.instant),
+            mapped: None,
             scratch: vec![0; PACKET_MAX].into_boxed_slice(),
             config,
         };
@@ -155,6 +158,17 @@ impl Engine {
     /// Counts packets that were turned away outside of the engine.
     pub fn count_drop(&mut self, reason: DropReason, packets: u64) {
         self.counters.drop_many(reason, packets);
+    }
+
+    /// A router forwards what comes to this address, or nothing any more. Its word: worth a probe, no more.
+    pub fn handle_mapped(&mut self, mapped: Option<SocketAddr>, _now: Now) {
+        self.mapped = mapped;
+    }
+
+    /// Where a router says that it forwards from.
+    #[must_use]
+    pub fn mapped(&self) -> Option<SocketAddr> {
+        self.mapped
     }
 
     /// After every batch from the socket: whether it has more.

@@ -7,6 +7,8 @@ pub mod key_file;
 pub mod multicast;
 pub mod netlink;
 pub mod path_mtu;
+#[cfg(feature = "portmap")]
+pub mod portmap;
 pub mod random;
 mod ready;
 mod sockopt;

@@ -377,7 +377,9 @@ class Configuration(Pages):
         self.open("configuration")
         shown = self.browser.run("""[...document.querySelectorAll('.cbi-value[id^="cbi-vpmesh-main-"]')]
             .map(row => row.id.split('-').pop())""")
-        self.assertEqual(set(shown), keys | {"enabled"})
+        flags = set(re.findall(r'keys\s*\.boolean\("(\w+)"', source))
+        self.assertEqual(flags, {"port_mapping"})
+        self.assertEqual(set(shown), keys | flags | {"enabled"})
 
     def test_what_was_written_is_saved_to_uci(self):
         self.open("configuration")

@@ -1,4 +1,4 @@
-//! News of the interface from the kernel.
+//! News of the interface, or of the way to the internet, from the kernel.
 //!
 //! A socket of its own, read into one fixed buffer: on a router whose routes change by the thousand, news of other
 //! interfaces cost a read and nothing else. News that were lost count as news.
@@ -18,7 +18,7 @@ use crate::os::ready;
 /// Bytes of the largest message that Linux sends (`NLMSG_GOODSIZE` is 8 KiB).
 const MESSAGE_MAX: usize = 32 * 1024;
 
-const GROUPS: [MulticastGroup; 5] = [
+const ALL: [MulticastGroup; 5] = [
     MulticastGroup::Link,
     MulticastGroup::Ipv4Ifaddr,
     MulticastGroup::Ipv4Route,
@@ -26,30 +26,53 @@ const GROUPS: [MulticastGroup; 5] = [
     MulticastGroup::Ipv6Route,
 ];
 
-/// Tells when somebody changed the interface. Made inside a tokio runtime.
+/// What the news are to be of.
+#[derive(Debug, Clone, Copy)]
+enum Subject {
+    /// Everything about the interface with this index.
+    Interface(u32),
+    /// IPv4 default routes, and this host's own addresses.
+    WayOut,
+}
+
+/// Tells when somebody changed something. Made inside a tokio runtime.
 #[derive(Debug)]
 pub struct Changes {
     socket: AsyncFd<Socket>,
-    index: u32,
+    subject: Subject,
     buffer: Vec<u8>,
 }
 
 impl Changes {
+    /// News of one interface.
+    ///
     /// # Errors
     /// The kernel's.
     pub fn open(index: u32) -> io::Result<Self> {
+        Self::of(Subject::Interface(index), &ALL)
+    }
+
+    /// News of the way to the internet: IPv4 default routes, and this host's addresses.
+    ///
+    /// # Errors
+    /// The kernel's.
+    pub fn of_way_out() -> io::Result<Self> {
+        Self::of(Subject::WayOut, &[MulticastGroup::Ipv4Ifaddr, MulticastGroup::Ipv4Route])
+    }
+
+    fn of(subject: Subject, groups: &[MulticastGroup]) -> io::Result<Self> {
         let mut socket = Socket::new(NETLINK_ROUTE)?;
-        let groups = GROUPS.iter().fold(0, |groups, group| groups | 1 << (*group as u32 - 1));
+        let groups = groups.iter().fold(0, |groups, group| groups | 1 << (*group as u32 - 1));
         socket.bind(&SocketAddr::new(0, groups))?;
         socket.set_non_blocking(true)?;
         Ok(Self {
             socket: ready::watch(socket, Interest::READABLE)?,
-            index,
+            subject,
             buffer: Vec::with_capacity(MESSAGE_MAX),
         })
     }
 
-    /// Waits until an address, a route or the state of the interface changed, by whomever.
+    /// Waits until what this is about changed, by whomever: an address, a route, the interface's state.
     ///
     /// # Errors
     /// The kernel's.
@@ -61,7 +84,7 @@ impl Changes {
             match guard.try_io(|socket| socket.get_ref().recv(buffer, 0)) {
                 // Would block: wait again.
                 Err(_) => {}
-                Ok(Ok(_)) if is_about(&self.buffer, self.index) => return Ok(()),
+                Ok(Ok(_)) if is_about(&self.buffer, self.subject) => return Ok(()),
                 Ok(Ok(_)) => {}
                 Ok(Err(error)) if error.raw_os_error() == Some(libc::ENOBUFS) => return Ok(()),
                 Ok(Err(error)) if error.kind() == io::ErrorKind::Interrupted => {}
@@ -71,20 +94,26 @@ impl Changes {
     }
 }
 
-/// Whether one of the messages is about the interface, or can't be read.
-fn is_about(mut bytes: &[u8], index: u32) -> bool {
+/// Whether one of the messages is about the subject, or can't be read.
+fn is_about(mut bytes: &[u8], subject: Subject) -> bool {
     while !bytes.is_empty() {
         let Ok(message) = NetlinkMessage::<RouteNetlinkMessage>::deserialize(bytes) else { return true };
         let about = match &message.payload {
             NetlinkPayload::InnerMessage(
                 RouteNetlinkMessage::NewLink(link) | RouteNetlinkMessage::DelLink(link),
-            ) => link.header.index == index,
+            ) => matches!(subject, Subject::Interface(index) if link.header.index == index),
             NetlinkPayload::InnerMessage(
                 RouteNetlinkMessage::NewAddress(address) | RouteNetlinkMessage::DelAddress(address),
-            ) => address.header.index == index,
+            ) => match subject {
+                Subject::Interface(index) => address.header.index == index,
+                Subject::WayOut => true,
+            },
             NetlinkPayload::InnerMessage(
                 RouteNetlinkMessage::NewRoute(route) | RouteNetlinkMessage::DelRoute(route),
-            ) => is_into(route, index),
+            ) => match subject {
+                Subject::Interface(index) => is_into(route, index),
+                Subject::WayOut => route.header.destination_prefix_length == 0,
+            },
             _ => false,
         };
         if about {

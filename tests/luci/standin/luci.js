@@ -102,7 +102,13 @@ const uci = {
 	},
 	add: (config, type, name) => { uci.added[name] = { config, type }; return name; },
 	set: (config, section, option, value) => { (uci.changed[section] ??= {})[option] = value; },
-	unset: (config, section, option) => { (uci.changed[section] ??= {})[option] = null; },
+	// What is not there needs no taking away.
+	unset: (config, section, option) => {
+		if (uci.values[config]?.[section]?.[option] != null)
+			(uci.changed[section] ??= {})[option] = null;
+		else
+			delete uci.changed[section]?.[option];
+	},
 	save: (config) => {
 		const tasks = Object.entries(uci.added).map(([ name, { type } ]) => {
 			const values = uci.changed[name] ?? {};

@@ -28,6 +28,8 @@ mod lan_hosts;
 
 mod internet_egress;
 
+mod port_mapping;
+
 mod tun_offload;
 
 mod path_mtu;

@@ -49,7 +49,8 @@ impl Gateway {
         Self::on(lab, namespace, place, owner, node)
     }
 
-    fn on(lab: &Lab, namespace: Arc<Namespace>, place: Place, owner: &Owner, node: &Node) -> Self {
+    /// A host that is somewhere already.
+    pub fn on(lab: &Lab, namespace: Arc<Namespace>, place: Place, owner: &Owner, node: &Node) -> Self {
         let dir = lab.folder(&format!("gateway-{}", reaper::number()));
         fs::create_dir(dir.join("rosters")).expect("a folder can be made");
         let key = dir.join("node.key");

@@ -30,6 +30,11 @@ pub struct Place {
 }
 
 impl Place {
+    /// A place that others made.
+    pub fn inside(v4: Ipv4Addr, v6: Ipv6Addr, interface: &str) -> Self {
+        Self { v4, v6, interface: interface.to_owned(), _router: None }
+    }
+
     /// Its addresses, v4 first.
     pub fn addresses(&self) -> [IpAddr; 2] {
         [self.v4.into(), self.v6.into()]

@@ -13,6 +13,7 @@ pub mod explanation;
 pub mod flood;
 pub mod forge;
 pub mod gateway;
+pub mod home_router;
 pub mod injector;
 pub mod inside;
 pub mod internet;

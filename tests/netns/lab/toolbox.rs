@@ -9,6 +9,7 @@ const TOOLS: &[(&str, &str)] = &[
     ("ethtool", "ethtool"),
     ("ip", "iproute2"),
     ("iperf3", "iperf3"),
+    ("miniupnpd", "miniupnpd-nftables"),
     ("nft", "nftables"),
     ("nmap", "nmap"),
     ("ping", "iputils-ping"),

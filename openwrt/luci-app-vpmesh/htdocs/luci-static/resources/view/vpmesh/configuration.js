@@ -155,6 +155,11 @@ return view.extend({
 		enabled.default = '0';
 		enabled.rmempty = false;
 
+		const portMapping = section.option(form.Flag, 'port_mapping', _('Port mapping'),
+			_('Ask the router that this one is behind, if there is one, to forward the UDP port (PCP, NAT-PMP, UPnP).'));
+
+		portMapping.default = '1';
+
 		for (const [ key, title, help, check, fallback, example ] of OPTIONS()) {
 			const option = section.option(form.Value, key, title,
 				(fallback == null) ? help : `${help} ${_('Left out: %s.').format(fallback)}`);

@@ -238,7 +238,8 @@ return view.extend({
 			[ _('Version'), status.version ],
 			[ _('Running for'), amount.time(status.uptime) ],
 			[ _('Interface'), _('%s, MTU %d').format(status.interface, status.mtu) ],
-			[ _('UDP port'), status.listen ],
+			[ _('UDP port'), !status.mapped ? status.listen
+				: _('%d; the router maps %s by %s').format(status.listen, status.mapped.address, status.mapped.by) ],
 			[ _('Addresses'), status.addresses.join(', ') || _('none') ],
 			[ _('Last reload'), !last ? _('none since the start')
 				: last.report ? `${ago(last.ago)}: ${reloadSentence(last.report)}` : _('%s: refused').format(ago(last.ago)) ],
