@@ -14,6 +14,8 @@ pub mod log;
 mod metrics;
 mod neighbours;
 mod notice;
+#[cfg_attr(not(feature = "tls"), path = "passages_absent.rs")]
+mod passages;
 pub mod question;
 mod reload;
 mod resolver;

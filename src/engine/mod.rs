@@ -16,6 +16,7 @@ mod mesh;
 mod neighbours;
 mod outbound;
 mod outbox;
+mod passage;
 mod reload;
 pub mod report;
 mod timeout;
@@ -95,6 +96,8 @@ pub enum Event {
     PathMtu { peer: PeerId, endpoint: SocketAddr },
     /// Send this to everybody on every link.
     Beacon([u8; BEACON_BYTES]),
+    /// Connect to port 443 of one of these hosts and tell [`Engine::handle_dialled`] what came of it.
+    Dial { peer: PeerId, endpoints: Vec<Endpoint> },
 }
 
 /// One gateway.
@@ -118,6 +121,7 @@ pub struct Engine {
     icmp: TokenBucket,
     events: VecDeque<Event>,
     timers: timeout::Timers,
+    passages: passage::Passages,
     scratch: Box<[u8]>,
 }
 
@@ -139,6 +143,7 @@ impl Engine {
             icmp: TokenBucket::new(100, 50, now.instant),
             events: VecDeque::new(),
             timers: timeout::Timers::new(now.instant),
+            passages: passage::Passages::default(),
             scratch: vec![0; PACKET_MAX].into_boxed_slice(),
             config,
         };

@@ -74,6 +74,7 @@ impl Engine {
                 self.counters.forget(peer);
                 self.mtus.remove(&peer);
                 self.timers.forget(peer);
+                self.passages.forget(peer);
                 report.peers_removed += 1;
             }
         }
