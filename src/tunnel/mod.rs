@@ -332,12 +332,16 @@ impl Tunnels {
 
     fn changed(&mut self, id: PeerId, change: Change) {
         if change.moved {
-            self.crowd.handle_change(id, false);
-            self.events.push(TunnelEvent::Moved(id));
+            self.handle_move(id);
         }
         if change.up {
             self.events.push(TunnelEvent::Up(id));
         }
+    }
+
+    fn handle_move(&mut self, id: PeerId) {
+        self.crowd.handle_change(id, false);
+        self.events.push(TunnelEvent::Moved(id));
     }
 
     fn id_by_index(&mut self, index: u32) -> Result<PeerId, DropReason> {

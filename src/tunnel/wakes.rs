@@ -61,7 +61,7 @@ impl Tunnels {
         }
         let wake = peer.next_wake(now);
         if tick.moved {
-            self.moved(id);
+            self.handle_move(id);
         }
         if let Some(at) = wake {
             self.schedule(id, at);

@@ -14,6 +14,8 @@ mod guest;
 
 mod gateways;
 
+mod passage;
+
 mod revocation;
 
 mod reload;
