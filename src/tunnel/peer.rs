@@ -286,6 +286,11 @@ impl Peer {
         self.session.initiated = None;
         self.standby.handle_heard();
         let up = !std::mem::replace(&mut self.session.up, true);
+        if here {
+            self.standby.handle_heard_here(now);
+        } else if !self.is_on_passage() && is_virtual(source.address.ip()) && self.standby.stays(now) {
+            return Change { moved: false, up };
+        }
         Change { moved: !here && self.move_to(source, now), up }
     }
 
@@ -315,6 +320,7 @@ impl Peer {
         }
         let moved = self.place.current.is_none_or(|old| old.address != source.address);
         self.standby.handle_move(self.is_on_passage(), is_virtual(source.address.ip()), now);
+        self.standby.handle_heard_here(now);
         self.place.current = Some(source);
         moved
     }

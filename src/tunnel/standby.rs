@@ -22,6 +22,8 @@ const TRY_EVERY: Duration = Duration::from_secs(10);
 const TRY_EVERY_MAX: Duration = Duration::from_secs(160);
 /// UDP that works for so long works.
 const LASTING: Duration = Duration::from_secs(60);
+/// For so long after a peer was heard over UDP, what still comes out of a passage doesn't move it.
+const LEFT_BEHIND: Duration = Duration::from_millis(500);
 /// How often a silent peer is looked at until it was asked.
 pub(super) const TICK: Duration = Duration::from_millis(250);
 
@@ -33,6 +35,8 @@ pub(super) struct Standby {
     unanswered: Option<Instant>,
     /// When it was asked, if nothing authentic has come since.
     asked: Option<Instant>,
+    /// When the peer was last heard from where it is.
+    heard_here: Option<Instant>,
     /// When UDP is tried again, while a passage is in use.
     next_try: Option<Instant>,
     try_every: Option<Duration>,
@@ -75,6 +79,15 @@ impl Standby {
     pub(super) fn handle_heard(&mut self) {
         self.unanswered = None;
         self.asked = None;
+    }
+
+    pub(super) fn handle_heard_here(&mut self, now: Instant) {
+        self.heard_here = Some(now);
+    }
+
+    /// Whether data out of a passage is only what was left behind there when the peer went back to UDP.
+    pub(super) fn stays(&self, now: Instant) -> bool {
+        self.heard_here.is_some_and(|at| now.saturating_duration_since(at) < LEFT_BEHIND)
     }
 
     /// The peer moved to, or from, a place that is none.

@@ -192,13 +192,15 @@ impl Carrier {
             return if plaintext.peer_has_closed() { Err(End::Closed) } else { Ok(()) };
         }
         self.frames.read(&mut self.wire.tls.reader(), bytes)?;
-        let frames = self.frames.take()?;
-        if !frames.is_empty() {
+        loop {
+            let frames = self.frames.take()?;
+            if frames.is_empty() {
+                return Ok(());
+            }
             self.waits.quiet = 0;
             let word = Word::Came { connection: self.connection, frames };
             self.words.send(word).await.map_err(|_| End::Stop)?;
         }
-        Ok(())
     }
 
     /// Moves what waits in the lanes through TLS into the socket, a record at a time, as far as there is room.

@@ -44,7 +44,7 @@ impl Frames {
         Ok(())
     }
 
-    /// Every frame that is whole, one behind the other; empty when none is.
+    /// Every frame that is whole, one behind the other; empty when none is any more.
     ///
     /// # Errors
     /// What comes next is no frame.
@@ -52,10 +52,11 @@ impl Frames {
         let mut end = 0;
         while let Some(&[high, low]) = self.bytes[end..].first_chunk() {
             let length = usize::from(u16::from_be_bytes([high, low]));
-            if !(DATAGRAM_MIN..=DATAGRAM_MAX).contains(&length) {
+            let is_frame = (DATAGRAM_MIN..=DATAGRAM_MAX).contains(&length);
+            if !is_frame && end == 0 {
                 return Err(FrameError(length));
             }
-            if self.bytes.len() - end < LENGTH + length {
+            if !is_frame || self.bytes.len() - end < LENGTH + length {
                 break;
             }
             end += LENGTH + length;

@@ -106,9 +106,9 @@ fn traffic_goes_on_inside_tls_while_udp_is_blocked_and_leaves_it_after() {
     wait_until_reached(&world.gw.namespace, to, SOON);
     let _server = Server::start(&world.lab, &world.hub.namespace, PORT);
     let beats = Pinger::start(&world.lab, &world.gw.namespace, to, BEAT);
-    let client = Client::start(&world.lab, &world.gw.namespace, to, PORT, "-t 30 -b 20M");
+    let client = Client::start(&world.lab, &world.gw.namespace, to, PORT, "-t 40 -b 10M");
     wait_for("pings are answered", SOON, || (beats.answered() > 10).then_some(()));
-    world.wait_for_udp(SOON);
+    world.wait_for_udp(AGAIN);
     let capture = Sniffer::on(&world.hub.namespace, "eth0");
     world.block_udp();
     let to_tls = world.wait_for_tls(SOON);
