@@ -56,7 +56,8 @@ const ALONE: &[(&str, &str)] = &[
     ("smoltcp::iface", "netstack"),
     ("smoltcp::socket", "netstack"),
     ("clap", "cli"),
-    ("rtnetlink", "os"), ("rustls", "os"),
+    ("rtnetlink", "os"),
+    ("rustls", "os"),
 ];
 
 /// One source file: its path under `src`, its module path, and its code.

@@ -3,5 +3,6 @@
 
 mod ip;
 mod mesh;
+mod passage;
 mod town;
 mod traffic;
