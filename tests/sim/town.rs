@@ -321,6 +321,10 @@ impl Town {
                 }
                 // Every gateway is on a LAN of its own.
                 Event::Beacon(_) => {}
+                // Nobody answers TLS.
+                Event::Dial { peer, .. } => {
+                    self.gateways[id].with(self.now, |engine, now| engine.handle_dialled(peer, None, now));
+                }
                 Event::PathMtu { peer, .. } => {
                     self.gateways[id].with(self.now, |engine, _| engine.handle_path_mtu(peer, 1_500));
                 }
