@@ -278,10 +278,10 @@ mod tests {
     #[test]
     fn every_key_is_the_same_in_uci() {
         let text = smallest()
-            + "rosters = \"/r\"\ninterface = \"mesh0\"\nlisten = 1\ncontrol = \"/c\"\nmetrics = \"[::1]:9\"\n\
+            + "rosters = \"/r\"\ninterface = \"mesh0\"\nlisten = 1\ncontrol = \"/c\"\nmetrics = \"[::1]:9\"\ntls_listen = \"[::]:443\"\n\
                mtu = 1300\nfwmark = 0x51000000\nflows = 300\nlog = \"debug\"\nreceive_buffer = 70000\nsend_buffer = 80000\n\
                introducers = \"LpHbXZJY4P+Ac4WZ85FjdxUiH7ZA3nAa4mHOT0ltB2o=@attic.example.net:51888\"\n";
-        assert_eq!(text.lines().count(), 15, "every key");
+        assert_eq!(text.lines().count(), 16, "every key");
         let uci = Config::parse("node.toml", Path::new("/elsewhere"), &as_uci(&text)).unwrap();
         assert_eq!(uci, parse(&text).unwrap());
     }
