@@ -64,10 +64,10 @@ impl Resolver {
 
 /// Looks names up as the resolver does, within its limits.
 #[derive(Debug, Clone)]
-#[cfg_attr(not(feature = "tls"), expect(dead_code, reason = "nobody looks names up then"))]
+#[cfg_attr(not(feature = "tls"), allow(dead_code, reason = "nobody looks names up then"))]
 pub(super) struct Looker(Arc<Semaphore>);
 
-#[cfg_attr(not(feature = "tls"), expect(dead_code, reason = "nobody looks names up then"))]
+#[cfg_attr(not(feature = "tls"), allow(dead_code, reason = "nobody looks names up then"))]
 impl Looker {
     /// Every address of one endpoint.
     pub(super) async fn look_up(&self, endpoint: Endpoint) -> Vec<SocketAddr> {
