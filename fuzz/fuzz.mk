@@ -7,7 +7,7 @@
 # is copied into fuzz/corpus/TARGET under a name that says what it is: tests/corpus.rs replays that folder.
 
 SECONDS ?= 60
-FUZZ ?= packet roster files control engine mesh tun upnp
+FUZZ ?= packet roster files control engine mesh tun upnp stream
 FUZZ_FOLDER := .work/fuzz
 FUZZ_TOOL := $(FUZZ_FOLDER)/cargo-fuzz-0.13.2
 

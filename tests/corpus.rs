@@ -18,6 +18,9 @@ mod mesh;
 mod packet;
 #[path = "../fuzz/bodies/roster.rs"]
 mod roster;
+#[cfg(feature = "tls")]
+#[path = "../fuzz/bodies/stream.rs"]
+mod stream;
 #[cfg(feature = "os")]
 #[path = "../fuzz/bodies/tun.rs"]
 mod tun;
@@ -66,6 +69,12 @@ fn control_lines_of_the_corpus_break_nothing() {
 #[test]
 fn what_the_kernel_hands_over_in_the_corpus_breaks_nothing() {
     replay("tun", tun::run);
+}
+
+#[cfg(feature = "tls")]
+#[test]
+fn streams_of_the_corpus_break_nothing() {
+    replay("stream", stream::run);
 }
 
 #[test]

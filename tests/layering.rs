@@ -57,6 +57,7 @@ const ALONE: &[(&str, &str)] = &[
     ("smoltcp::socket", "netstack"),
     ("clap", "cli"),
     ("rtnetlink", "os"),
+    ("rustls", "os"),
 ];
 
 /// One source file: its path under `src`, its module path, and its code.

@@ -41,6 +41,7 @@ reasons! {
     NoSession, "no_session", "the peer has no session and no known endpoint";
     QueueFull, "queue_full", "too many packets wait for the peer's handshake or for the socket";
     BadBeacon, "bad_beacon", "what came as a beacon is none, is of nobody known, or is one too many";
+    VirtualSource, "virtual_source", "the datagram says that it comes from an address that no host has (100::/64)";
     SendFailed, "send_failed", "the system refused to send the datagram";
     // the packet itself
     Malformed, "malformed", "the packet is cut short or contradicts itself";

@@ -61,6 +61,8 @@ pub struct Config {
     pub control: PathBuf,
     /// Where `/metrics` is served; `None`: nowhere.
     pub metrics: Option<SocketAddr>,
+    /// Where TLS is answered, for who has no UDP; `None`: nowhere.
+    pub tls_listen: Option<SocketAddr>,
     /// Bytes of the largest packet inside the tunnels, 1280 to 9000.
     pub mtu: u16,
     /// The mark on the datagrams that this node sends; shares no bit with [`FWMARK_TAKEN`].

@@ -76,6 +76,7 @@ fn read(keys: &mut Keys<'_>, paths: &Paths<'_>, file: Arc<str>) -> Option<Config
         socket_path(text, paths)
     });
     let metrics = keys.parsed("metrics", "write ADDRESS:PORT, as 127.0.0.1:9588 or [::1]:9588", address);
+    let tls_listen = keys.parsed("tls_listen", "write ADDRESS:PORT, as [::]:443 for any address", address);
     let mtu = number(keys, "mtu", 1280, 9000, MTU, "write 1280 (IPv6 needs as much) to 9000");
     let fwmark = fwmark(keys);
     let flows = number(keys, "flows", 256, 4_194_304, FLOWS, "write 256 to 4194304 flows");
@@ -99,6 +100,7 @@ fn read(keys: &mut Keys<'_>, paths: &Paths<'_>, file: Arc<str>) -> Option<Config
         listen: narrow(listen),
         control: control.unwrap_or_else(|| paths.control.into()),
         metrics,
+        tls_listen,
         mtu: narrow(mtu),
         fwmark,
         flows,
@@ -278,7 +280,7 @@ mod tests {
     #[test]
     fn every_key_is_the_same_in_uci() {
         let text = smallest()
-            + "rosters = \"/r\"\ninterface = \"mesh0\"\nlisten = 1\ncontrol = \"/c\"\nmetrics = \"[::1]:9\"\n\
+            + "rosters = \"/r\"\ninterface = \"mesh0\"\nlisten = 1\ncontrol = \"/c\"\nmetrics = \"[::1]:9\"\ntls_listen = \"[::]:443\"\n\
                mtu = 1300\nfwmark = 0x51000000\nflows = 300\nlog = \"debug\"\nreceive_buffer = 70000\nsend_buffer = 80000\n\
                introducers = \"LpHbXZJY4P+Ac4WZ85FjdxUiH7ZA3nAa4mHOT0ltB2o=@attic.example.net:51888\"\n\
                port_mapping = false\n";

@@ -18,11 +18,12 @@ use super::delivery::{Deliveries, Delivery};
 use super::interface::Keeper;
 use super::neighbours::Neighbours;
 use super::notice::Notice;
+use super::passages::{Arrival, Passages, datagrams};
 use super::port_mapper::PortMapper;
 use super::question::{Answer, Question};
 use super::resolver::Resolver;
 use super::status::{DaemonStatus, LastReload, Mapped};
-use crate::base::DropReason;
+use crate::base::{DropReason, is_virtual};
 use crate::engine::{Engine, Event, Now, Offered, Outbox, ReloadReport};
 use crate::mesh::accept::{self, Meaning};
 use crate::mesh::sync::{Shelf, Verdict};
@@ -39,6 +40,8 @@ use crate::table::PeerId;
 const FAILURES_MAX: u32 = 100;
 /// What the engine may ask of the host in one turn.
 const EVENTS_MAX: usize = 64;
+/// Batches from passages in one turn, each of one read.
+const PASSAGES_MAX: usize = 8;
 /// The longest sleep when no timer is set.
 const IDLE: Duration = Duration::from_secs(3600);
 
@@ -46,6 +49,7 @@ const IDLE: Duration = Duration::from_secs(3600);
 pub(super) struct EventLoop {
     pub(super) engine: Engine,
     pub(super) udp: UdpPort,
+    pub(super) passages: Passages,
     pub(super) tun: TunDevice,
     pub(super) clock: Clock,
     pub(super) slots: ReceiveSlots,
@@ -120,6 +124,7 @@ impl EventLoop {
             notice = self.notices.recv() => Some(notice.unwrap_or(Notice::Stop)),
             () = ready(()), if more => None,
             _ = self.udp.readable() => None,
+            () = self.passages.ready() => None,
             // While the backlog lasts, `turn` leaves the device alone.
             _ = self.tun.readable(), if !self.udp.has_backlog() => None,
             _ = self.udp.writable(), if self.udp.has_backlog() => None,
@@ -142,6 +147,7 @@ impl EventLoop {
             self.udp.flush(now.instant);
         }
         let more_udp = self.turn_udp(now)?;
+        let more_passages = self.turn_passages(now);
         let more_tun = self.turn_tun(now)?;
         if self.engine.poll_timeout().is_some_and(|(at, _why)| at <= now.instant) {
             self.engine.handle_timeout(now, &mut self.outbox);
@@ -155,7 +161,7 @@ impl EventLoop {
             self.handle_event(event);
             events += 1;
         }
-        Ok(more_udp || more_tun || events == EVENTS_MAX)
+        Ok(more_udp || more_passages || more_tun || events == EVENTS_MAX)
     }
 
     /// One batch from each queue.
@@ -183,6 +189,24 @@ impl EventLoop {
         }
         self.engine.handle_batch(more, now);
         Ok(more)
+    }
+
+    /// What came through passages, as much as a batch; whether more waits.
+    fn turn_passages(&mut self, now: Now) -> bool {
+        for _ in 0..PASSAGES_MAX {
+            let Some(arrival) = self.passages.take() else { return false };
+            match arrival {
+                Arrival::Datagrams { from, mut frames } => {
+                    let mut datagrams = datagrams(from, &mut frames);
+                    self.engine.handle_passage(&mut datagrams, now, &mut self.outbox);
+                    self.send(now);
+                }
+                Arrival::Dialled { peer, endpoint } => self.engine.handle_dialled(peer, Some(endpoint), now),
+                Arrival::Refused { peer } => self.engine.handle_dialled(peer, None, now),
+                Arrival::Ended { endpoint } => self.engine.handle_hung_up(endpoint, now),
+            }
+        }
+        true
     }
 
     /// Tells the kernel what the engine knows of the datagrams to come.
@@ -228,16 +252,21 @@ impl EventLoop {
             return;
         }
         for transmit in self.outbox.transmits() {
-            self.udp.send(&transmit, now.instant);
+            if is_virtual(transmit.destination.ip()) {
+                self.passages.send(&transmit);
+            } else {
+                self.udp.send(&transmit, now.instant);
+            }
         }
         let refused = self.tun.send(self.outbox.tun_packets());
         self.outbox.clear();
-        let losses = self.udp.take_losses();
-        if losses.refused + refused > 0 {
-            self.engine.count_drop(DropReason::SendFailed, losses.refused + refused);
+        let (losses, inside) = (self.udp.take_losses(), self.passages.take_losses());
+        let (refused, full) = (losses.refused + inside.refused + refused, losses.full + inside.full);
+        if refused > 0 {
+            self.engine.count_drop(DropReason::SendFailed, refused);
         }
-        if losses.full > 0 {
-            self.engine.count_drop(DropReason::QueueFull, losses.full);
+        if full > 0 {
+            self.engine.count_drop(DropReason::QueueFull, full);
         }
     }
 
@@ -245,6 +274,7 @@ impl EventLoop {
         match event {
             Event::Resolve { peer, endpoints } => self.resolver.resolve(peer, endpoints),
             Event::Beacon(beacon) => self.neighbours.send(beacon),
+            Event::Dial { peer, endpoints } => self.passages.dial(peer, endpoints, self.resolver.looker()),
             Event::PathMtu { peer, endpoint } => match path_mtu(endpoint, self.facts.fwmark) {
                 Ok(mtu) => self.engine.handle_path_mtu(peer, mtu),
                 Err(error) => tracing::debug!(%error, "no path MTU"),

@@ -16,6 +16,8 @@ pub mod log;
 mod metrics;
 mod neighbours;
 mod notice;
+#[cfg_attr(not(feature = "tls"), path = "passages_absent.rs")]
+mod passages;
 #[cfg_attr(not(feature = "portmap"), path = "no_port_mapper.rs")]
 mod port_mapper;
 pub mod question;

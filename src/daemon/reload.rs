@@ -230,6 +230,7 @@ fn needs_restart(old: &Config, new: &Config) -> Option<&'static str> {
         ("listen", old.listen != new.listen),
         ("control", old.control != new.control),
         ("metrics", old.metrics != new.metrics),
+        ("tls_listen", old.tls_listen != new.tls_listen),
         ("mtu", old.mtu != new.mtu),
         ("fwmark", old.fwmark != new.fwmark),
         ("flows", old.flows != new.flows),

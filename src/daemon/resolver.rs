@@ -51,9 +51,27 @@ impl Resolver {
         });
     }
 
+    /// For who looks host names up by himself.
+    pub(super) fn looker(&self) -> Looker {
+        Looker(self.permits.clone())
+    }
+
     /// A peer's answer is in.
     pub(super) fn answered(&mut self, peer: PeerId) {
         self.waiting.remove(&peer);
+    }
+}
+
+/// Looks names up as the resolver does, within its limits.
+#[derive(Debug, Clone)]
+#[cfg_attr(not(feature = "tls"), allow(dead_code, reason = "nobody looks names up then"))]
+pub(super) struct Looker(Arc<Semaphore>);
+
+#[cfg_attr(not(feature = "tls"), allow(dead_code, reason = "nobody looks names up then"))]
+impl Looker {
+    /// Every address of one endpoint.
+    pub(super) async fn look_up(&self, endpoint: Endpoint) -> Vec<SocketAddr> {
+        look_up(&self.0, endpoint).await
     }
 }
 

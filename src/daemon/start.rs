@@ -12,6 +12,7 @@ use super::event_loop::{EventLoop, Facts, wanted};
 use super::interface::Keeper;
 use super::neighbours::Neighbours;
 use super::notice::{Notice, WAITING_MAX};
+use super::passages::{self, Passages};
 use super::port_mapper::PortMapper;
 use super::reload::Reloader;
 use super::resolver::{self, Resolver};
@@ -45,6 +46,8 @@ pub enum RunError {
     Tun(#[from] TunError),
     #[error(transparent)]
     Netlink(#[from] NetlinkError),
+    #[error(transparent)]
+    Tls(#[from] passages::ListenError),
     #[error("cannot serve metrics at {address}: {error}; write another `metrics`, or none")]
     Metrics { address: std::net::SocketAddr, error: std::io::Error },
     #[error("the system refuses what a daemon needs: {0}")]
@@ -90,6 +93,8 @@ async fn start(path: &Path, config: Config) -> Result<(EventLoop, SocketFile), R
         send_buffer: config.send_buffer,
     })?;
     let tun = TunDevice::open(&config.interface, config.mtu)?;
+    let passages = config.tls_listen.map(passages::bind).transpose()?;
+    let passages = Passages::begin(config.fwmark, passages)?;
     let scrapes = match config.metrics {
         Some(address) => {
             let bound = TcpListener::bind(address).await;
@@ -131,6 +136,7 @@ async fn start(path: &Path, config: Config) -> Result<(EventLoop, SocketFile), R
     let event_loop = EventLoop {
         engine,
         udp,
+        passages,
         tun,
         clock,
         slots: ReceiveSlots::default(),

@@ -3,7 +3,7 @@
 use std::time::Instant;
 
 use super::{Datagram, Engine, Now, Outbox};
-use crate::base::DropReason;
+use crate::base::{DropReason, is_virtual};
 use crate::packet::Ecn;
 use crate::table::{PeerId, Via};
 use crate::tunnel::{Endpoint, Opened, Sealed, TunnelEvent, WAITING_BYTES_MAX};
@@ -13,12 +13,28 @@ impl Engine {
     /// the next batch; an outbox takes a batch of its own size, and what does not fit is dropped and counted.
     pub fn handle_udp(&mut self, datagrams: &mut [Datagram<'_>], now: Now, out: &mut Outbox) {
         for datagram in datagrams {
-            let source = Endpoint { address: datagram.source, local: datagram.local };
-            for segment in datagram.bytes.chunks_mut(datagram.stride.max(1)) {
-                self.handle_datagram(source, Ecn::from_bits(datagram.ecn), segment, now.instant, out);
+            if is_virtual(datagram.source.ip()) {
+                self.counters.drop(DropReason::VirtualSource);
+                continue;
             }
+            self.handle_train(datagram, now, out);
         }
         self.settle(now.instant, out);
+    }
+
+    /// The same for what came through a passage: each source is a [`crate::base::VirtualEndpoint`].
+    pub fn handle_passage(&mut self, datagrams: &mut [Datagram<'_>], now: Now, out: &mut Outbox) {
+        for datagram in datagrams {
+            self.handle_train(datagram, now, out);
+        }
+        self.settle(now.instant, out);
+    }
+
+    fn handle_train(&mut self, datagram: &mut Datagram<'_>, now: Now, out: &mut Outbox) {
+        let source = Endpoint { address: datagram.source, local: datagram.local };
+        for segment in datagram.bytes.chunks_mut(datagram.stride.max(1)) {
+            self.handle_datagram(source, Ecn::from_bits(datagram.ecn), segment, now.instant, out);
+        }
     }
 
     fn handle_datagram(
@@ -83,7 +99,11 @@ impl Engine {
         }
         while let Some(event) = self.tunnels.poll_event() {
             match event {
-                TunnelEvent::Unreachable(peer) => self.ask_for_addresses(peer, now),
+                TunnelEvent::Unreachable(peer) => {
+                    self.ask_for_addresses(peer, now);
+                    self.ask_for_passage(peer, now);
+                }
+                TunnelEvent::Silent(peer) => self.ask_for_passage(peer, now),
                 TunnelEvent::Moved(peer) => self.ask_for_mtu(peer),
                 TunnelEvent::Up(peer) => self.handle_peer_up(peer, now, out),
             }

@@ -16,6 +16,7 @@ mod mesh;
 mod neighbours;
 mod outbound;
 mod outbox;
+mod passage;
 mod reload;
 pub mod report;
 mod rosters;
@@ -99,6 +100,8 @@ pub enum Event {
     Beacon([u8; BEACON_BYTES]),
     /// Somebody gave a roster: verify and judge it, and say what became of it ([`Engine::handle_verdict`]).
     Offered(Offered),
+    /// Connect to port 443 of one of these hosts and tell [`Engine::handle_dialled`] what came of it.
+    Dial { peer: PeerId, endpoints: Vec<Endpoint> },
 }
 
 /// One gateway.
@@ -125,6 +128,7 @@ pub struct Engine {
     timers: timeout::Timers,
     /// Where a router forwards datagrams from to here.
     mapped: Option<SocketAddr>,
+    passages: passage::Passages,
     scratch: Box<[u8]>,
 }
 
@@ -148,6 +152,7 @@ impl Engine {
             travel: rosters::Travel::new(&config.seed, now.instant),
             timers: timeout::Timers::new(now.instant),
             mapped: None,
+            passages: passage::Passages::default(),
             scratch: vec![0; PACKET_MAX].into_boxed_slice(),
             config,
         };

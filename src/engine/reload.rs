@@ -75,6 +75,7 @@ impl Engine {
                 self.mtus.remove(&peer);
                 self.timers.forget(peer);
                 self.travel.forget(peer);
+                self.passages.forget(peer);
                 report.peers_removed += 1;
             }
         }

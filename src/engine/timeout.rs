@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 use hashbrown::HashMap;
 
 use super::{Engine, Event, Now, Outbox};
+use crate::base::is_virtual;
 use crate::table::PeerId;
 use crate::tunnel::SEAL_OVERHEAD;
 
@@ -93,6 +94,9 @@ impl Engine {
     /// The path to the peer carries IP packets of `mtu` bytes.
     pub fn handle_path_mtu(&mut self, peer: PeerId, mtu: u16) {
         let Some(endpoint) = self.tunnels.endpoint(peer) else { return };
+        if is_virtual(endpoint.address.ip()) {
+            return;
+        }
         let headers = match endpoint.address.ip() {
             IpAddr::V4(_) => 20 + 8,
             IpAddr::V6(_) => 40 + 8,
@@ -121,7 +125,11 @@ impl Engine {
     }
 
     pub(super) fn ask_for_mtu(&mut self, peer: PeerId) {
-        if let Some(endpoint) = self.tunnels.endpoint(peer) {
+        let Some(endpoint) = self.tunnels.endpoint(peer) else { return };
+        if is_virtual(endpoint.address.ip()) {
+            // A stream carries any.
+            self.mtus.remove(&peer);
+        } else {
             self.push_event(Event::PathMtu { peer, endpoint: endpoint.address });
         }
     }

@@ -14,6 +14,8 @@ mod ready;
 mod sockopt;
 pub mod store;
 pub mod syslog;
+#[cfg(feature = "tls")]
+pub mod tls;
 pub mod tun;
 pub mod udp;
 pub mod unix_socket;

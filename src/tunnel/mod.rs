@@ -9,6 +9,7 @@ mod crowd;
 mod door;
 mod peer;
 mod slots;
+mod standby;
 mod steering;
 #[cfg(test)]
 mod tests;
@@ -23,7 +24,7 @@ use boringtun::noise::handshake::parse_handshake_anon;
 use boringtun::noise::{Packet, Tunn, TunnResult};
 use hashbrown::HashMap;
 
-use crate::base::{DropReason, PrivateKey, PublicKey};
+use crate::base::{DropReason, PrivateKey, PublicKey, is_virtual};
 use crate::table::PeerId;
 use crowd::Crowd;
 use door::Door;
@@ -94,6 +95,8 @@ pub enum TunnelEvent {
     Moved(PeerId),
     /// The peer has a session, and had none before.
     Up(PeerId),
+    /// The peer left what it was sent unanswered for a while: another way to it may be needed soon.
+    Silent(PeerId),
 }
 
 impl Tunnels {
@@ -186,6 +189,22 @@ impl Tunnels {
         peer.add_candidate(address);
         if !peer.is_connected() {
             self.schedule(id, now);
+        }
+    }
+
+    /// There is another way to the peer, to be used where UDP fails, and left when UDP works again.
+    pub fn set_passage(&mut self, id: PeerId, passage: Endpoint, now: Instant) {
+        let Some(peer) = self.slots.get_mut(id) else { return };
+        peer.set_passage(passage);
+        self.schedule(id, now);
+    }
+
+    /// This way to whatever peer is no more.
+    pub fn forget_passage(&mut self, passage: Endpoint, now: Instant) {
+        for id in self.slots.ids().collect::<Vec<_>>() {
+            if self.slots.get_mut(id).is_some_and(|peer| peer.forget_passage(passage, now)) {
+                self.schedule(id, now);
+            }
         }
     }
 
@@ -313,12 +332,16 @@ impl Tunnels {
 
     fn changed(&mut self, id: PeerId, change: Change) {
         if change.moved {
-            self.crowd.handle_change(id, false);
-            self.events.push(TunnelEvent::Moved(id));
+            self.handle_move(id);
         }
         if change.up {
             self.events.push(TunnelEvent::Up(id));
         }
+    }
+
+    fn handle_move(&mut self, id: PeerId) {
+        self.crowd.handle_change(id, false);
+        self.events.push(TunnelEvent::Moved(id));
     }
 
     fn id_by_index(&mut self, index: u32) -> Result<PeerId, DropReason> {
@@ -449,6 +472,8 @@ fn handshake_reason_of(error: &WireGuardError) -> DropReason {
 /// The IP address of an underlay peer as limits see it: IPv6 by /64, which is what one host has.
 fn site(address: IpAddr) -> IpAddr {
     match address.to_canonical() {
+        // Each is a host of its own, for they were counted where they came from.
+        address if is_virtual(address) => address,
         IpAddr::V6(v6) => {
             let mut octets = v6.octets();
             octets[8..].fill(0);

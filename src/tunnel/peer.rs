@@ -15,8 +15,9 @@ use boringtun::x25519;
 use serde::{Deserialize, Serialize};
 
 use super::crowd::Heard;
+use super::standby::{self, Standby, Step};
 use super::{BUSY_TICK, is_initiation, new_tunn};
-use crate::base::{PrivateKey, PublicKey};
+use crate::base::{PrivateKey, PublicKey, is_virtual};
 
 /// How often a gateway says that it is there, in seconds: under the 30 of the shortest NAT mappings seen.
 pub(super) const KEEPALIVE_SECONDS: u16 = 25;
@@ -88,6 +89,10 @@ pub(super) struct Change {
 pub(super) struct Tick {
     pub(super) send: Option<(Endpoint, usize)>,
     pub(super) unreachable: bool,
+    /// It left a while's packets unanswered.
+    pub(super) silent: bool,
+    /// It is thought to be somewhere else from now on.
+    pub(super) moved: bool,
 }
 
 pub(super) struct Peer {
@@ -108,6 +113,7 @@ pub(super) struct Peer {
     /// Until when the timers are as fresh as they must be while packets come and go.
     fresh_until: Instant,
     session: SessionState,
+    standby: Standby,
     counts: Counts,
     /// In `Crowd`'s running window.
     pub(super) heard: Heard,
@@ -121,6 +127,15 @@ struct Place {
     /// From the roster's endpoints, by name or number.
     candidates: Vec<SocketAddr>,
     next: usize,
+}
+
+impl Place {
+    /// The candidates, one after the other and over again.
+    fn take_next(&mut self) -> Option<Endpoint> {
+        let address = *self.candidates.get(self.next % self.candidates.len().max(1))?;
+        self.next = self.next.wrapping_add(1);
+        Some(Endpoint { address, local: None })
+    }
 }
 
 /// What is known of a peer's session without asking boringtun.
@@ -165,6 +180,7 @@ impl Peer {
             wake: None,
             fresh_until: now + BUSY_TICK,
             session: SessionState { connected: false, up: false, initiated: None, active: None },
+            standby: Standby::default(),
             counts: Counts::default(),
             heard: Heard::default(),
         }
@@ -190,7 +206,8 @@ impl Peer {
         addresses.truncate(CANDIDATES_MAX);
         self.place.candidates = addresses;
         self.place.next = 0;
-        if !self.session.connected || self.session.initiated.is_some() {
+        let lost = !self.session.connected || self.session.initiated.is_some();
+        if lost && !self.is_on_passage() {
             self.try_next();
         }
     }
@@ -210,10 +227,8 @@ impl Peer {
 
     /// Takes the next candidate, if there is one.
     fn try_next(&mut self) {
-        let place = &mut self.place;
-        if let Some(&address) = place.candidates.get(place.next % place.candidates.len().max(1)) {
-            place.next = place.next.wrapping_add(1);
-            place.current = Some(Endpoint { address, local: None });
+        if let Some(next) = self.place.take_next() {
+            self.place.current = Some(next);
         }
     }
 
@@ -269,8 +284,14 @@ impl Peer {
         self.session.active = Some(now);
         self.session.connected = true;
         self.session.initiated = None;
+        self.standby.handle_heard();
         let up = !std::mem::replace(&mut self.session.up, true);
-        Change { moved: !here && self.move_to(source), up }
+        if here {
+            self.standby.handle_heard_here(now);
+        } else if !self.is_on_passage() && is_virtual(source.address.ip()) && self.standby.stays(now) {
+            return Change { moved: false, up };
+        }
+        Change { moved: !here && self.move_to(source, now), up }
     }
 
     /// A handshake message was good, and answered with `answer` bytes. `last`: it was the last of its handshake, so
@@ -287,24 +308,53 @@ impl Peer {
         self.counts.tx_bytes += answer as u64;
         self.session.active = Some(now);
         self.session.initiated = None;
+        self.standby.handle_heard();
         self.look(false);
         let up = last && !std::mem::replace(&mut self.session.up, true);
-        Change { moved: self.move_to(source), up }
+        Change { moved: self.move_to(source, now), up }
     }
 
-    fn move_to(&mut self, source: Endpoint) -> bool {
+    fn move_to(&mut self, source: Endpoint, now: Instant) -> bool {
         if self.place.current == Some(source) {
             return false;
         }
         let moved = self.place.current.is_none_or(|old| old.address != source.address);
+        self.standby.handle_move(self.is_on_passage(), is_virtual(source.address.ip()), now);
+        self.standby.handle_heard_here(now);
         self.place.current = Some(source);
         moved
+    }
+
+    /// Whether it is reached through something else than UDP.
+    fn is_on_passage(&self) -> bool {
+        self.place.current.is_some_and(|current| is_virtual(current.address.ip()))
+    }
+
+    /// There is another way to the peer, to be used where this one fails.
+    pub(super) fn set_passage(&mut self, passage: Endpoint) {
+        self.standby.set_passage(passage);
+    }
+
+    /// The passage is no more; whether the peer has anything to do with it.
+    pub(super) fn forget_passage(&mut self, passage: Endpoint, now: Instant) -> bool {
+        let known = self.standby.forget(passage);
+        let here = self.is_at(passage);
+        if here {
+            self.place.current = None;
+            self.try_next();
+            self.standby.handle_move(true, false, now);
+            self.standby.handle_sent(now);
+        }
+        known || here
     }
 
     pub(super) fn handle_sent(&mut self, len: usize, now: Instant) {
         self.counts.tx_packets += 1;
         self.counts.tx_bytes += len as u64;
         self.session.active = Some(now);
+        if self.keepalive {
+            self.standby.handle_sent(now);
+        }
     }
 
     pub(super) fn handle_initiation(&mut self, now: Instant) {
@@ -326,7 +376,7 @@ impl Peer {
     /// Runs the timers; what they ask for is written into `buffer`.
     pub(super) fn handle_timeout(&mut self, identity: &Identity, buffer: &mut [u8], now: Instant) -> Tick {
         self.fresh_until = now + BUSY_TICK;
-        let mut tick = Tick { send: None, unreachable: false };
+        let mut tick = Tick { send: None, unreachable: false, silent: false, moved: false };
         let mut len = 0;
         if let Some(tunn) = self.tunn.as_deref_mut() {
             let mut expired = false;
@@ -344,30 +394,78 @@ impl Peer {
             && !self.session.connected
             && !unanswered
             && self.place.current.is_some()
-            && let TunnResult::WriteToNetwork(bytes) =
-                self.tunn(identity, now).format_handshake_initiation(buffer, false)
         {
-            len = bytes.len();
+            len = self.initiate(identity, buffer, now);
         }
         if len > 0 {
             if is_initiation(&buffer[..len]) {
                 if unanswered {
                     // The last one was missed: somewhere else, and ask the names again.
                     tick.unreachable = true;
+                    if let Some(passage) = self.place.current.filter(|_| self.is_on_passage()) {
+                        self.standby.forget(passage);
+                        self.standby.handle_move(true, false, now);
+                    }
                     self.try_next();
                 }
                 self.handle_initiation(now);
             }
-            self.counts.tx_bytes += len as u64;
             tick.send = self.place.current.map(|to| (to, len));
+        } else if self.keepalive && self.place.current.is_some() {
+            self.step(&mut tick, identity, buffer, now);
+        }
+        if let Some((_, len)) = tick.send {
+            self.counts.tx_bytes += len as u64;
         }
         tick
+    }
+
+    /// What a silence asks for.
+    fn step(&mut self, tick: &mut Tick, identity: &Identity, buffer: &mut [u8], now: Instant) {
+        let first = self.session.initiated.filter(|_| !self.session.connected);
+        match self.standby.step(self.is_on_passage(), first, now) {
+            Step::Nothing => {}
+            Step::Ask => {
+                tick.silent = true;
+                // A first handshake is under way.
+                if first.is_none() {
+                    let len = self.initiate(identity, buffer, now);
+                    self.handle_initiation(now);
+                    tick.send = self.place.current.map(|to| (to, len));
+                }
+            }
+            Step::Switch(passage) => {
+                tick.moved = self.move_to(passage, now);
+                let len = self.initiate(identity, buffer, now);
+                self.handle_initiation(now);
+                tick.send = Some((passage, len));
+            }
+            Step::TryUdp => {
+                if let Some(to) = self.place.take_next() {
+                    // Without a note of it: the passage needn't answer what goes elsewhere.
+                    tick.send = Some((to, self.initiate(identity, buffer, now)));
+                }
+            }
+        }
+        tick.send = tick.send.filter(|&(_, len)| len > 0);
+    }
+
+    /// Begins a handshake, whatever is under way; the message's length.
+    fn initiate(&mut self, identity: &Identity, buffer: &mut [u8], now: Instant) -> usize {
+        match self.tunn(identity, now).format_handshake_initiation(buffer, true) {
+            TunnResult::WriteToNetwork(bytes) => bytes.len(),
+            _ => 0,
+        }
     }
 
     /// When to run the timers again.
     pub(super) fn next_wake(&self, now: Instant) -> Option<Instant> {
         let busy = self.session.active.is_some_and(|at| now.saturating_duration_since(at) < BUSY_FOR);
-        if self.session.initiated.is_some() || busy {
+        let first = !self.session.connected && self.session.initiated.is_some();
+        let reachable = self.keepalive && self.place.current.is_some();
+        if reachable && self.standby.is_urgent(self.is_on_passage(), first) {
+            Some(now + standby::TICK)
+        } else if self.session.initiated.is_some() || busy {
             Some(now + BUSY_TICK)
         } else if self.keepalive && (self.place.current.is_some() || self.session.connected) {
             Some(now + RETRY_TICK)

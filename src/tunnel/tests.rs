@@ -262,3 +262,89 @@ fn two_handshakes_that_cross_make_one_session() {
     let back = seal(&mut pair.b, pair.a_at_b, &ip(40), now).unwrap();
     assert!(matches!(pair.a.open(at(2), &back, &mut buffer, now), Opened::Packet { .. }));
 }
+
+/// What a's timers send until then, in steps of 50 ms: when (in ms), to whom, and the message.
+fn timers(
+    a: &mut Tunnels,
+    from: Instant,
+    milliseconds: std::ops::Range<u64>,
+) -> Vec<(u64, Endpoint, Vec<u8>)> {
+    let mut sent = Vec::new();
+    for at in milliseconds.step_by(50) {
+        let mut buffer = [0; 2048];
+        while let Some((_, Sealed::Send { to, len })) =
+            a.handle_timeout(&mut buffer, from + Duration::from_millis(at))
+        {
+            sent.push((at, to, buffer[..len].to_vec()));
+        }
+    }
+    sent
+}
+
+fn events(tunnels: &mut Tunnels) -> Vec<TunnelEvent> {
+    std::iter::from_fn(|| tunnels.poll_event()).collect()
+}
+
+#[test]
+fn a_peer_that_falls_silent_is_reached_through_its_passage_until_udp_answers() {
+    let mut pair = pair();
+    pair.a.upsert_peer(key(2).public(), true, pair.now).unwrap();
+    shake(&mut pair, &ip(20));
+    events(&mut pair.a);
+    let (now, b) = (pair.now, pair.b_at_a);
+    // UDP is blocked: what a sends from now on is lost.
+    assert!(seal(&mut pair.a, b, &ip(100), now).is_some());
+    let sent = timers(&mut pair.a, now, 0..1_500);
+    let [(asked, to, message)] = &sent[..] else { panic!("{sent:?}") };
+    assert!((1_000..1_500).contains(asked) && *to == at(2) && message[0] == 1, "{sent:?}");
+    assert_eq!(events(&mut pair.a), [TunnelEvent::Silent(b)]);
+    let address = crate::base::VirtualEndpoint::Tls { connection: 7 }.address();
+    let passage = Endpoint { address, local: None };
+    pair.a.set_passage(b, passage, now + Duration::from_millis(1_500));
+    let sent = timers(&mut pair.a, now, 1_500..3_000);
+    let [(switched, to, initiation)] = &sent[..] else { panic!("{sent:?}") };
+    assert!(*switched < 3_000 && *to == passage, "{sent:?}");
+    assert_eq!(events(&mut pair.a), [TunnelEvent::Moved(b)]);
+    // b answers into the connection that it was asked through, and both are there from now on.
+    let at_b =
+        Endpoint { address: crate::base::VirtualEndpoint::Tls { connection: 1 }.address(), local: None };
+    let later = now + Duration::from_secs(3);
+    let response = answer(&mut pair.b, at_b, initiation, later).unwrap();
+    let keepalive = answer(&mut pair.a, passage, &response, later).unwrap();
+    assert_eq!(reason(&mut pair.b, at_b, &keepalive, later), None);
+    assert_eq!((pair.a.endpoint(b), pair.b.endpoint(pair.a_at_b)), (Some(passage), Some(at_b)));
+    // UDP is tried now and then, and its answer has the peer back.
+    let sent = timers(&mut pair.a, now, 3_000..14_000);
+    let tries: Vec<_> = sent.iter().filter(|(_, to, message)| *to == at(2) && message[0] == 1).collect();
+    let [(_, _, initiation)] = tries[..] else { panic!("{sent:?}") };
+    let later = now + Duration::from_secs(14);
+    let response = answer(&mut pair.b, at(1), initiation, later).unwrap();
+    let keepalive = answer(&mut pair.a, at(2), &response, later).unwrap();
+    assert_eq!(reason(&mut pair.b, at(1), &keepalive, later), None);
+    assert_eq!((pair.a.endpoint(b), pair.b.endpoint(pair.a_at_b)), (Some(at(2)), Some(at(1))));
+    // What was under way in the connection meanwhile doesn't have b send there again; what comes later does.
+    let left_behind = seal(&mut pair.a, b, &ip(100), later).unwrap();
+    assert_eq!(reason(&mut pair.b, at_b, &left_behind, later), None);
+    assert_eq!(pair.b.endpoint(pair.a_at_b), Some(at(1)));
+    let gone_again = seal(&mut pair.a, b, &ip(100), later).unwrap();
+    assert_eq!(reason(&mut pair.b, at_b, &gone_again, later + Duration::from_secs(1)), None);
+    assert_eq!(pair.b.endpoint(pair.a_at_b), Some(at_b));
+}
+
+#[test]
+fn a_passage_that_is_no_more_sends_the_peer_back_to_udp() {
+    let mut pair = pair();
+    pair.a.upsert_peer(key(2).public(), true, pair.now).unwrap();
+    let (now, b) = (pair.now, pair.b_at_a);
+    pair.a.set_candidates(b, vec![at(2).address], now);
+    let first = timers(&mut pair.a, now, 0..1_000);
+    assert!(first.iter().all(|(_, to, _)| *to == at(2)), "{first:?}");
+    assert!(events(&mut pair.a).contains(&TunnelEvent::Silent(b)), "nobody answered within a moment");
+    let passage =
+        Endpoint { address: crate::base::VirtualEndpoint::Tls { connection: 7 }.address(), local: None };
+    pair.a.set_passage(b, passage, now + Duration::from_secs(1));
+    timers(&mut pair.a, now, 1_000..2_000);
+    assert_eq!(pair.a.endpoint(b), Some(passage));
+    pair.a.forget_passage(passage, now + Duration::from_secs(2));
+    assert_eq!(pair.a.endpoint(b), Some(at(2)));
+}

@@ -56,7 +56,14 @@ impl Tunnels {
         if tick.unreachable {
             self.events.push(TunnelEvent::Unreachable(id));
         }
-        if let Some(at) = peer.next_wake(now) {
+        if tick.silent {
+            self.events.push(TunnelEvent::Silent(id));
+        }
+        let wake = peer.next_wake(now);
+        if tick.moved {
+            self.handle_move(id);
+        }
+        if let Some(at) = wake {
             self.schedule(id, at);
         }
     }

@@ -3,6 +3,7 @@
 
 mod ip;
 mod mesh;
+mod passage;
 mod town;
 mod traffic;
 mod travel;

@@ -4,5 +4,7 @@
 mod multicast;
 mod namespace;
 mod netlink;
+#[cfg(feature = "tls")]
+mod tls;
 mod tun;
 mod udp;

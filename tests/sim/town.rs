@@ -323,6 +323,10 @@ impl Town {
                 Event::Beacon(_) => {}
                 // Nobody told the engines what rosters there are, so none travels.
                 Event::Offered(_) => {}
+                // Nobody answers TLS.
+                Event::Dial { peer, .. } => {
+                    self.gateways[id].with(self.now, |engine, now| engine.handle_dialled(peer, None, now));
+                }
                 Event::PathMtu { peer, .. } => {
                     self.gateways[id].with(self.now, |engine, _| engine.handle_path_mtu(peer, 1_500));
                 }

@@ -175,6 +175,7 @@ impl Played {
                 Event::PathMtu { peer, .. } => self.engine.handle_path_mtu(peer, 1500),
                 Event::Beacon(_) => {}
                 Event::Offered(_) => {}
+                Event::Dial { peer, .. } => self.engine.handle_dialled(peer, None, self.now()),
             }
         }
     }

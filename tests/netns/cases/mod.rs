@@ -16,6 +16,8 @@ mod gateways;
 
 mod travel;
 
+mod passage;
+
 mod revocation;
 
 mod reload;

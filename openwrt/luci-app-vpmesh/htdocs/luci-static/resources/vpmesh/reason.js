@@ -18,6 +18,7 @@ return baseclass.extend({
 			replayed: _('the datagram\'s counter was seen before or is too old'),
 			no_session: _('the peer has no session and no known endpoint'),
 			queue_full: _('too many packets wait for the peer\'s handshake or for the socket'),
+			virtual_source: _('the datagram says that it comes from an address that no host has (100::/64)'),
 			send_failed: _('the system refused to send the datagram'),
 			malformed: _('the packet is cut short or contradicts itself'),
 			bad_source: _('the source is a multicast, loopback, link-local, v4-mapped or unspecified address'),
