@@ -14,6 +14,8 @@ mod guest;
 
 mod gateways;
 
+mod joining;
+
 mod revocation;
 
 mod reload;
