@@ -18,6 +18,8 @@ mod travel;
 
 mod passage;
 
+mod joining;
+
 mod revocation;
 
 mod reload;

@@ -71,6 +71,18 @@ impl Gateway {
         Self { node: node.clone(), place, daemon: None, dir, namespace }
     }
 
+    /// Makes its configuration anew by `vpmesh join`, with the key that it has; the roster's entry.
+    pub fn join(&self, line: &str) -> String {
+        fs::remove_file(self.config()).expect("it was configured");
+        let outcome = self.tool(&["join", line, "--endpoint", &self.endpoint().to_string()]);
+        assert!(outcome.is_success(), "vpmesh join failed: {outcome:?}");
+        let made = fs::read_to_string(self.config()).expect("vpmesh join wrote a configuration");
+        // The usual socket would be every host's.
+        let control = format!("control = \"{}/vpmesh.sock\"\n", self.dir.display());
+        fs::write(self.config(), made + &control).expect("a configuration can be written");
+        outcome.stdout
+    }
+
     /// Where rosters name it, in IPv4.
     pub fn endpoint(&self) -> SocketAddr {
         SocketAddr::from((self.place.v4, PORT))
