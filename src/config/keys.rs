@@ -192,6 +192,21 @@ impl<'t> Keys<'t> {
         }
     }
 
+    /// Takes a yes or no: TOML's own, in UCI one of its words.
+    pub(super) fn flag(&mut self, key: &'static str, mend: &str) -> Option<bool> {
+        let entry = self.take(key)?;
+        let what = match &entry.value {
+            Value::Toml(DeValue::Boolean(flag)) => return Some(*flag),
+            Value::Uci(text) => match uci::flag(text) {
+                Some(flag) => return Some(flag),
+                None => format!("{key} = {:?} is no yes or no", shortened(text)),
+            },
+            other => format!("{key} is {}, not true or false", kind(other)),
+        };
+        self.fault(entry.line, what, mend);
+        None
+    }
+
     /// A fault in the line of a key, or of the whole file (`Line(0)`).
     pub(super) fn fault(&mut self, line: Line, what: String, mend: &str) {
         self.faults.push(Fault { file: self.file.clone(), line, what, mend: mend.to_owned() });
