@@ -15,11 +15,12 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::time::{Sleep, sleep_until};
 
 use super::interface::Keeper;
+use super::kernel::KernelEnd;
 use super::neighbours::Neighbours;
 use super::notice::Notice;
 use super::question::{Answer, Question};
 use super::resolver::Resolver;
-use super::status::{DaemonStatus, LastReload};
+use super::status::{DaemonStatus, KernelStatus, LastReload};
 use crate::base::DropReason;
 use crate::engine::{Engine, Event, Now, Outbox, ReloadReport};
 use crate::os::batch::Batch;
@@ -28,7 +29,7 @@ use crate::os::netlink::Wanted;
 use crate::os::path_mtu::path_mtu;
 use crate::os::tun::{TunDevice, is_gone};
 use crate::os::udp::{ReceiveSlots, UdpPort};
-use crate::roster::Model;
+use crate::policy::Judge;
 use crate::table::PeerId;
 
 /// Reads of the socket that may fail one after the other before the daemon gives up.
@@ -50,6 +51,7 @@ pub(super) struct EventLoop {
     pub(super) resolver: Resolver,
     pub(super) keeper: Keeper,
     pub(super) neighbours: Neighbours,
+    pub(super) kernel: KernelEnd,
     pub(super) facts: Facts,
     /// Reads of the socket that failed since one succeeded.
     pub(super) failures: u32,
@@ -64,6 +66,9 @@ pub(super) struct Facts {
     pub(super) mtu: u16,
     pub(super) fwmark: Option<NonZeroU32>,
     pub(super) last_reload: Option<(Instant, LastReload)>,
+    /// When what was reloaded is rolled back.
+    pub(super) unconfirmed: Option<Instant>,
+    pub(super) kernel: KernelStatus,
 }
 
 /// Why the loop ends.
@@ -95,7 +100,10 @@ impl EventLoop {
                 Err(failure) => break End::Fail(failure),
             }
         };
+        // Nobody is told any more.
+        self.notices.close();
         self.keeper.end().await;
+        self.kernel.end(matches!(end, End::Stop)).await;
         match end {
             End::Stop => Ok(()),
             End::Fail(why) => Err(why),
@@ -252,7 +260,14 @@ impl EventLoop {
                 // A client that went away is no matter.
                 let _ = reply.send(answer);
             }
-            Notice::Serve(model, reply) => self.serve(model, reply),
+            Notice::Serve(judge, reply) => self.serve(judge, reply),
+            Notice::Try(model, reply) => {
+                let outcome = self.engine.would_take(&model).map_err(|error| error.to_string());
+                let _ = reply.send(outcome);
+            }
+            Notice::Unconfirmed(until) => self.facts.unconfirmed = until,
+            Notice::Kernel(status) => self.facts.kernel = *status,
+            Notice::Counted(rules) => self.engine.count_matches(&rules),
             Notice::Reloaded(last) => self.facts.last_reload = Some((self.clock.read().instant, last)),
             Notice::Resolved { peer, addresses } => self.resolved(peer, addresses),
             Notice::Beacon { source, bytes } => {
@@ -269,10 +284,10 @@ impl EventLoop {
         None
     }
 
-    /// Has the engine serve a model, and the interface what the engine serves.
-    fn serve(&mut self, model: Arc<Model>, reply: oneshot::Sender<Result<ReloadReport, String>>) {
+    /// Has the engine serve a judge's model, and the interface what the engine serves.
+    fn serve(&mut self, judge: Arc<Judge>, reply: oneshot::Sender<Result<ReloadReport, String>>) {
         let now = self.clock.read();
-        let outcome = self.engine.reload(model, now).map_err(|error| error.to_string());
+        let outcome = self.engine.serve(judge, now).map_err(|error| error.to_string());
         if outcome.is_ok() {
             self.keeper.want(wanted(&self.engine, self.facts.mtu));
         }
@@ -300,6 +315,11 @@ impl EventLoop {
                 socket_overflows: self.udp.overflows(),
                 socket_refused: self.udp.refused(),
                 oversized: self.tun.oversized(),
+                unconfirmed: self
+                    .facts
+                    .unconfirmed
+                    .map(|until| until.saturating_duration_since(now.instant).as_secs()),
+                kernel: self.facts.kernel.clone(),
                 engine: self.engine.status(now),
             })),
             Question::Flows => Answer::Flows(self.engine.flows(now)),

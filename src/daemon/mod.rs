@@ -9,6 +9,7 @@ pub mod configuration;
 pub mod control;
 mod event_loop;
 mod interface;
+pub mod kernel;
 pub mod load;
 pub mod log;
 mod metrics;
@@ -20,5 +21,5 @@ mod resolver;
 mod start;
 pub mod status;
 
-pub use load::{Loaded, Refusal, load};
+pub use load::{Loaded, Refusal, Unconfirmed, load};
 pub use start::{RunError, run};

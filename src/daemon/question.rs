@@ -16,8 +16,18 @@ pub enum Request {
     Status,
     Flows,
     Peers,
-    Reload,
-    Explain { from: String, to: String, service: String },
+    Reload {
+        /// Seconds after which it is rolled back unless it is confirmed.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        within: Option<u32>,
+    },
+    /// Confirms a reload that would be rolled back.
+    Commit,
+    Explain {
+        from: String,
+        to: String,
+        service: String,
+    },
 }
 
 /// A request that the event loop answers, checked.
@@ -46,6 +56,18 @@ pub struct Reloaded {
     #[serde(default)]
     pub errors: Vec<String>,
     pub notes: Vec<String>,
+    /// Seconds until it is rolled back, unless it is confirmed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub within: Option<u32>,
+}
+
+/// The answer to `commit`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Committed {
+    pub committed: bool,
+    /// What is wrong all the same: a disk that keeps nothing.
+    #[serde(default)]
+    pub errors: Vec<String>,
 }
 
 /// The first line of an answer in rows.
@@ -119,5 +141,9 @@ mod tests {
         let request: Request = serde_json::from_str(asked).unwrap();
         assert_eq!(serde_json::to_string(&request).unwrap(), asked);
         assert!(serde_json::from_str::<Request>(r#"{"cmd":"stop"}"#).is_err());
+        let request: Request = serde_json::from_str(r#"{"cmd":"reload"}"#).unwrap();
+        assert_eq!(request, Request::Reload { within: None });
+        let request: Request = serde_json::from_str(r#"{"cmd":"reload","within":60}"#).unwrap();
+        assert_eq!(request, Request::Reload { within: Some(60) });
     }
 }

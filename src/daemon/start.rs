@@ -9,11 +9,13 @@ use tokio::sync::mpsc;
 
 use super::event_loop::{EventLoop, Facts, wanted};
 use super::interface::Keeper;
+use super::kernel::Kernel;
 use super::neighbours::Neighbours;
 use super::notice::{Notice, Notices, WAITING_MAX};
 use super::reload::Reloader;
 use super::resolver::{self, Resolver};
-use super::{configuration, control, log, metrics};
+use super::status::KernelStatus;
+use super::{configuration, control, kernel, log, metrics};
 use crate::base::Faults;
 use crate::config::Config;
 use crate::engine::{Engine, EngineConfig, Outbox};
@@ -62,15 +64,21 @@ pub fn run(path: &Path) -> Result<(), RunError> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         // Look-ups may hold all of theirs; a reload always finds one.
-        .max_blocking_threads(resolver::AT_A_TIME + 2)
+        .max_blocking_threads(resolver::AT_A_TIME + 3)
         .thread_keep_alive(Duration::from_secs(1))
         .build()?;
+    let mut has_started = false;
     let outcome = runtime.block_on(async {
-        let (event_loop, _socket_file) = start(path, config).await?;
+        let (event_loop, _socket_file) = start(path, config.clone()).await?;
+        has_started = true;
         event_loop.run().await.map_err(RunError::Failed)
     });
     // A look-up that nobody waits for must not hold up the end.
     runtime.shutdown_background();
+    let is_other_running = matches!(&outcome, Err(RunError::Control(ListenError::Answered { .. })));
+    if !has_started && !is_other_running {
+        kernel::enforce_without_daemon(&config);
+    }
     if outcome.is_ok() {
         tracing::info!("stopped");
     }
@@ -119,9 +127,12 @@ async fn start(path: &Path, config: Config) -> Result<(EventLoop, SocketFile), R
         mtu: config.mtu,
         fwmark: config.fwmark,
         last_reload: None,
+        unconfirmed: None,
+        kernel: KernelStatus::default(),
     };
-    tasks(path, config, UnixListener::from_std(listener)?, scrapes, &notices)?;
     let interface_index = tun.index();
+    let (kernel, kernel_end) = Kernel::begin(notices.clone());
+    tasks(path, config, UnixListener::from_std(listener)?, scrapes, &notices, kernel)?;
     let event_loop = EventLoop {
         engine,
         udp,
@@ -133,6 +144,7 @@ async fn start(path: &Path, config: Config) -> Result<(EventLoop, SocketFile), R
         neighbours: Neighbours::begin(interface_index, notices.clone()),
         resolver: Resolver::new(notices),
         keeper,
+        kernel: kernel_end,
         facts,
         failures: 0,
         sorts: true,
@@ -147,6 +159,7 @@ fn tasks(
     listener: UnixListener,
     scrapes: Option<TcpListener>,
     notices: &Notices,
+    kernel: Kernel,
 ) -> Result<(), RunError> {
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
@@ -159,16 +172,16 @@ fn tasks(
         let _ = told.send(Notice::Stop).await;
     });
     let hangup = signal(SignalKind::hangup())?;
-    let (reloader, reloads) = Reloader::new(path.to_owned(), config, hangup, notices.clone());
+    let (reloader, reloads) = Reloader::new(path.to_owned(), config, hangup, notices.clone(), kernel.clone());
     let failed = notices.clone();
     tokio::spawn(async move {
         // Ends before the event loop only when it panics, and then the loop must not go on as if rosters were watched.
         let ended = tokio::spawn(reloader.run()).await;
         let _ = failed.send(Notice::Fail(format!("the reloader ended: {ended:?}"))).await;
     });
-    tokio::spawn(control::serve(listener, control::Ears::new(notices.clone(), reloads)));
+    tokio::spawn(control::serve(listener, control::Ears::new(notices.clone(), reloads, kernel.clone())));
     if let Some(scrapes) = scrapes {
-        tokio::spawn(metrics::serve(scrapes, notices.clone()));
+        tokio::spawn(metrics::serve(scrapes, notices.clone(), kernel));
     }
     Ok(())
 }

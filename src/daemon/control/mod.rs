@@ -14,9 +14,10 @@ use tokio::net::{UnixListener, UnixStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
 use tokio::time::timeout;
 
+use super::kernel::Kernel;
 use super::notice::{Notice, Notices};
-use super::question::{Answer, ErrorLine, Question, Reloaded, Request, Rows, party, service};
-use super::reload::Reloads;
+use super::question::{Answer, Committed, ErrorLine, Question, Reloaded, Request, Rows, party, service};
+use super::reload::{Reloads, Wish};
 
 /// Bytes of a request's line at most.
 pub const LINE_MAX: u64 = 4096;
@@ -34,13 +35,14 @@ const PIECE: usize = 64;
 pub(super) struct Ears {
     notices: Notices,
     reloads: Reloads,
+    kernel: Kernel,
     /// Whoever gets rows: they may be many, and are gathered for one client at a time.
     rows: Arc<Semaphore>,
 }
 
 impl Ears {
-    pub(super) fn new(notices: Notices, reloads: Reloads) -> Self {
-        Self { notices, reloads, rows: Arc::new(Semaphore::new(1)) }
+    pub(super) fn new(notices: Notices, reloads: Reloads, kernel: Kernel) -> Self {
+        Self { notices, reloads, kernel, rows: Arc::new(Semaphore::new(1)) }
     }
 }
 
@@ -114,6 +116,7 @@ enum Reply {
     /// Rows, and the turn of who gets them.
     Rows(Answer, OwnedSemaphorePermit),
     Reloaded(Reloaded),
+    Committed(Committed),
 }
 
 /// Puts a request to whom it concerns.
@@ -128,12 +131,20 @@ async fn answer(line: &[u8], ears: &Ears) -> Result<Reply, String> {
         Request::Explain { from, to, service: asked } => {
             Question::Explain { from: party(&from)?, to: party(&to)?, service: service(&asked)? }
         }
-        Request::Reload => {
+        Request::Reload { within } => {
             let (reply, outcome) = oneshot::channel();
-            ears.reloads.send(reply).await.map_err(|_| stopping())?;
+            ears.reloads.send(Wish::Reload(within, reply)).await.map_err(|_| stopping())?;
             return outcome.await.map_err(|_| stopping())?.map(Reply::Reloaded);
         }
+        Request::Commit => {
+            let (reply, outcome) = oneshot::channel();
+            ears.reloads.send(Wish::Commit(reply)).await.map_err(|_| stopping())?;
+            return outcome.await.map_err(|_| stopping())?.map(Reply::Committed);
+        }
     };
+    if question == Question::Status {
+        ears.kernel.count().await;
+    }
     if matches!(question, Question::Flows | Question::Peers) {
         let turn = ears.rows.clone().acquire_owned().await.map_err(|_| stopping())?;
         return ask(&ears.notices, question).await.map(|rows| Reply::Rows(rows, turn)).ok_or_else(stopping);
@@ -152,6 +163,7 @@ impl Reply {
     async fn write(self, stream: &mut (impl AsyncWrite + Unpin)) -> io::Result<()> {
         let (answer, _turn) = match self {
             Self::Reloaded(reloaded) => return send(stream, &to_line(&reloaded)).await,
+            Self::Committed(committed) => return send(stream, &to_line(&committed)).await,
             Self::Answer(answer) => (answer, None),
             Self::Rows(answer, turn) => (answer, Some(turn)),
         };
