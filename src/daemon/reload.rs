@@ -242,10 +242,16 @@ impl Reloader {
         let model = &loaded.model;
         self.ask(|reply| Notice::Try(Arc::clone(model), reply)).await?;
         let mut errors = Vec::new();
-        let policy = policy(model, config).await?;
-        let (hosts, judge, gateway) = (policy.lan_stations, Arc::clone(&policy.judge), policy.gateway);
-        let enforced = match self.kernel.enforce(policy).await {
-            Ok(()) => true,
+        let (judge, policy) = compiled(model, config).await?;
+        let (hosts, gateway) =
+            policy.as_ref().map_or((0, None), |policy| (policy.lan_stations, Some(policy.gateway)));
+        let outcome = match policy {
+            Some(policy) => self.kernel.enforce(policy).await.map(|()| true),
+            // A node without a room has nothing that only the kernel can police.
+            None => Ok(false),
+        };
+        let enforced = match outcome {
+            Ok(enforced) => enforced,
             Err(refusal) if self.is_enforced => {
                 return Err(format!(
                     "{refusal}\nneither half was changed: what the kernel enforced before stays in force"
@@ -274,7 +280,11 @@ impl Reloader {
         };
         self.is_enforced = enforced;
         self.kernel.settled().await;
-        match cut(judge, gateway).await {
+        let cut = match gateway {
+            Some(gateway) => cut(judge, gateway).await,
+            None => Ok(0),
+        };
+        match cut {
             Ok(cut) => report.kernel_flows_cut = cut,
             Err(ConntrackError::Missing) if self.said_missing => {}
             Err(error) => {
@@ -293,8 +303,9 @@ impl Reloader {
             return;
         }
         let Some(running) = &self.running else { return };
-        let again = match policy(&running.model, &self.config).await {
-            Ok(policy) => self.kernel.enforce(policy).await,
+        let again = match compiled(&running.model, &self.config).await {
+            Ok((_, Some(policy))) => self.kernel.enforce(policy).await,
+            Ok((_, None)) => Ok(()),
             Err(error) => Err(error),
         };
         if let Err(error) = again {
@@ -413,11 +424,15 @@ impl Reloader {
     }
 }
 
-/// What both halves enforce of a model, compiled.
-async fn policy(model: &Arc<Model>, config: &Config) -> Result<Policy, String> {
+/// What each half enforces of a model, compiled.
+async fn compiled(model: &Arc<Model>, config: &Config) -> Result<(Arc<Judge>, Option<Policy>), String> {
     let (model, config) = (Arc::clone(model), config.clone());
-    let policy = tokio::task::spawn_blocking(move || Policy::new(&model, &config)).await;
-    policy.map_err(|error| error.to_string())?.ok_or_else(|| "this node is in no accepted roster".to_owned())
+    let compiled = tokio::task::spawn_blocking(move || {
+        let judge = Arc::new(Judge::new(model));
+        let policy = Policy::new(&judge, &config);
+        (judge, policy)
+    });
+    compiled.await.map_err(|error| error.to_string())
 }
 
 /// Ends the kernel's connections that the judge denies; how many.

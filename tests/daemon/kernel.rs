@@ -397,3 +397,38 @@ fn a_reload_that_is_confirmed_stays() {
         assert!(refused.contains("has serial 1, and 2 was accepted before"), "{refused}");
     });
 }
+
+/// As a service's user with two capabilities: handed on (procd, systemd), or from the file, where nothing is handed on.
+#[test]
+fn nft_has_the_right_that_the_daemon_has_whoever_it_runs_as() {
+    in_namespace(|| async {
+        for is_handed_on in [true, false] {
+            let mut node = router("");
+            let (folder, binary) = (node.folder.path().display().to_string(), node.at("vpmesh"));
+            fs::copy(env!("CARGO_BIN_EXE_vpmesh"), &binary).unwrap();
+            fs::set_permissions(node.folder.path(), fs::Permissions::from_mode(0o755)).unwrap();
+            run("chown", &format!("-R nobody:nogroup {folder}"));
+            let mut command = Command::new("setpriv");
+            command.args(["--reuid=nobody", "--regid=nogroup", "--clear-groups"]);
+            if is_handed_on {
+                let sets = ["inh-caps", "ambient-caps", "bounding-set"];
+                command
+                    .arg("--no-new-privs")
+                    .args(sets.map(|set| format!("--{set}=-all,+net_admin,+net_raw")));
+            } else {
+                run("setcap", &format!("cap_net_admin,cap_net_raw=ep {}", binary.display()));
+            }
+            command.arg(&binary).args(["run", "--config"]).arg(node.at("node.toml"));
+            let log = fs::File::create(node.at("log")).unwrap();
+            node.daemon = Some(command.stderr(log).stdin(Stdio::null()).spawn().unwrap());
+            wait_until("the rosters are read", || {
+                let status = node.vpmesh(&["status", "--json"]).output().unwrap().stdout;
+                String::from_utf8(status).unwrap().contains("\"last_reload\":{")
+            });
+            assert!(has_table(), "{is_handed_on}: {}", node.log());
+            node.signal(libc::SIGTERM);
+            assert_eq!(node.end(), 0);
+            assert!(!has_table());
+        }
+    });
+}

@@ -58,12 +58,13 @@ pub(super) struct Policy {
 }
 
 impl Policy {
-    /// Compiles what a model decides. `None`: this node is no gateway of it. May take a while.
-    pub(super) fn new(model: &Arc<Model>, config: &Config) -> Option<Self> {
+    /// What a gateway's kernel enforces. `None`: this node is no gateway, and has no room.
+    pub(super) fn new(judge: &Arc<Judge>, config: &Config) -> Option<Self> {
+        let model = judge.model();
         let is_gateway = |id: &NodeId| matches!(model.node(*id).kind, NodeKind::Gateway { .. });
         let gateway = model.find(&config.node).filter(is_gateway)?;
         Some(Self {
-            judge: Arc::new(Judge::new(Arc::clone(model))),
+            judge: Arc::clone(judge),
             gateway,
             interface: config.interface.to_string(),
             admin: admin_guard(config),
@@ -99,7 +100,8 @@ pub(super) fn enforce_without_daemon(config: &Config) {
     }
     // Where there are none, nobody can say what is to be enforced; the start has told why.
     let Ok(loaded) = load(config, None, Unconfirmed::LeaveOut) else { return };
-    let policy = Policy::new(&loaded.model, config).filter(|policy| policy.lan_stations > 0);
+    let policy =
+        Policy::new(&Arc::new(Judge::new(loaded.model)), config).filter(|policy| policy.lan_stations > 0);
     let Some(policy) = policy else { return };
     match table::put_unless_there(&policy) {
         Ok(true) => {
@@ -215,7 +217,7 @@ impl Task {
     async fn run(mut self, mut orders: mpsc::Receiver<Order>) {
         let mut ticks = interval_at(Instant::now() + COUNT, COUNT);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        let mut put_back = Instant::now() - SETTLE_AGAIN * 5;
+        let mut put_back: Option<Instant> = None;
         loop {
             tokio::select! {
                 order = orders.recv() => match order {
@@ -238,8 +240,9 @@ impl Task {
                         tracing::warn!(%error, "no news of nftables; a table that others delete is found missing by and by");
                         self.changes = None;
                     }
-                    sleep(if put_back.elapsed() < SETTLE_AGAIN * 5 { SETTLE_AGAIN } else { SETTLE }).await;
-                    put_back = Instant::now();
+                    let is_fight = put_back.is_some_and(|before| before.elapsed() < SETTLE_AGAIN * 5);
+                    sleep(if is_fight { SETTLE_AGAIN } else { SETTLE }).await;
+                    put_back = Some(Instant::now());
                     self.put_back().await;
                 }
                 // Without a table there is nothing to look after.
@@ -338,7 +341,7 @@ impl Task {
     async fn look_after(&mut self) {
         let Some(policy) = self.policy.clone() else { return };
         self.guard(policy.fail_safe);
-        if !self.status.in_force || self.table.is_gone().await {
+        if !self.status.in_force || (self.changes.is_none() && self.table.is_gone().await) {
             self.put_back().await;
         }
         self.count(FRESH).await;

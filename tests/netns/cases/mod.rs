@@ -26,6 +26,8 @@ mod lan_hosts;
 
 mod internet_egress;
 
+mod kernel_half;
+
 mod tun_offload;
 
 mod path_mtu;
