@@ -13,7 +13,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::{mpsc, oneshot};
-use tokio::task::JoinHandle;
+use tokio::task::{JoinHandle, spawn_blocking};
 use tokio::time::{Instant, MissedTickBehavior, interval_at, sleep, timeout};
 
 use super::load::{Unconfirmed, load};
@@ -252,8 +252,6 @@ impl Task {
     }
 
     async fn enforce(&mut self, policy: Policy) -> Result<(), String> {
-        self.count(Duration::ZERO).await;
-        self.is_settled = false;
         let policy = Arc::new(policy);
         // Before the table: there is no moment when nobody would take it away.
         self.guard(policy.fail_safe);
@@ -261,6 +259,8 @@ impl Task {
         self.status.lan_stations = policy.lan_stations;
         match self.apply(&policy).await {
             Ok(()) => {
+                // The engine numbers rules as before until it serves the same.
+                self.is_settled = false;
                 self.policy = Some(policy);
                 self.status.in_force = true;
                 self.status.why = None;
@@ -287,8 +287,14 @@ impl Task {
                 .map_err(|error| tracing::warn!(%error, "no news of nftables"))
                 .ok();
         }
+        let compiled = Arc::clone(policy);
+        let transaction = spawn_blocking(move || compiled.transaction()).await;
+        let transaction: Arc<str> = transaction.map_err(|error| error.to_string())?.into();
+        // What the table counted goes with it, so it is read as late as can be; what it counts while nft reads the new
+        // one is lost.
+        self.count(Duration::ZERO).await;
         for _ in 0..3 {
-            let was_alone = self.table.apply(policy).await?;
+            let was_alone = self.table.apply(&transaction).await?;
             if let Some(changes) = &mut self.changes {
                 changes.forget();
             }
@@ -319,8 +325,6 @@ impl Task {
 
     async fn put_back(&mut self) {
         let Some(policy) = self.policy.clone() else { return };
-        // What is left of it counts.
-        self.count(Duration::ZERO).await;
         match self.apply(&policy).await {
             Ok(()) => {
                 self.status.put_back += 1;

@@ -28,11 +28,10 @@ pub(super) struct More {
 
 impl Table {
     /// Replaces the table; whether nobody else changed nftables meanwhile.
-    pub(super) async fn apply(&mut self, policy: &Arc<Policy>) -> Result<bool, String> {
-        let policy = Arc::clone(policy);
+    pub(super) async fn apply(&mut self, transaction: &Arc<str>) -> Result<bool, String> {
+        let transaction = Arc::clone(transaction);
         let applied = spawn_blocking(move || {
             let nft = Nft::find().map_err(|error| error.to_string())?;
-            let transaction = policy.transaction();
             let before = generation().ok();
             nft.apply(&transaction).map_err(|error| error.to_string())?;
             let was_alone = match (before, generation().ok()) {
