@@ -14,7 +14,8 @@ NAME = "vpmesh"
 RELEASE = 1
 SECTION = "net"
 SOURCE = "feeds/vpmesh/vpmesh"
-DEPENDS = ["kmod-tun"]
+# What the kernel's half needs beside the device: connections to end, a look at routes for spoofed sources, and nft.
+DEPENDS = ["kmod-nf-conntrack-netlink", "kmod-nft-fib", "kmod-tun", "nftables-json"]
 # USER:GROUP that the package makes, with numbers that are free on the router.
 USER = "vpmesh:vpmesh"
 MAINTAINER = "vpmesh maintainers"

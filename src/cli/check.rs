@@ -8,8 +8,10 @@ use super::rosters::{self, Sheet};
 use crate::base::signify::{FILE_MAX, OwnerKey};
 use crate::base::{Fault, Line, PublicKey};
 use crate::config::{CONFIG_BYTES_MAX, Config, OwnerKeySource};
+use crate::daemon::kernel;
 use crate::mesh::accept::{self, Own};
 use crate::os::key_file::{KeyFileError, read_private_key};
+use crate::os::nft::{Nft, NftError};
 use crate::os::store::Store;
 use crate::os::whole_file;
 use crate::roster::{Joined, Model};
@@ -192,6 +194,22 @@ fn check_accepted(config: &Config, key: OwnerKey, node_key: Option<PublicKey>, r
     }
 }
 
+/// Whether the kernel can enforce its half here.
+fn check_kernel(config: &Config, model: &Model, report: &mut Report) {
+    let hosts = kernel::lan_stations(model, config);
+    if let Err(error @ NftError::NotFound) = Nft::find() {
+        let what =
+            format!("policy can't be enforced between the internet and LAN stations of this room: {error}");
+        let fault = Fault {
+            file: config.file.clone(),
+            line: Line(0),
+            what,
+            mend: format!("without it {hosts} of them stay unpoliced, whatever fail_safe is; the mesh works"),
+        };
+        if hosts > 0 { report.faults([fault]) } else { report.notes([fault]) }
+    }
+}
+
 fn check_node(config: &Config, model: &Model, node_key: Option<PublicKey>, report: &mut Report) {
     let file = &model.owners[0].roster.file;
     let node = model.find(&config.node).map(|id| model.node(id));
@@ -207,6 +225,7 @@ fn check_node(config: &Config, model: &Model, node_key: Option<PublicKey>, repor
             "name one that is there, or list it in the roster",
         );
     };
+    check_kernel(config, model, report);
     let (Some(listed), Some(own)) = (node.key(), node_key) else { return };
     if listed != own {
         let what =

@@ -37,6 +37,7 @@ use clap::{Parser, Subcommand};
 
 use crate::config::{CONFIG_FILE, CONTROL_SOCKET, UCI_FILE};
 use crate::daemon::configuration;
+use crate::daemon::kernel::guard;
 
 /// A virtual private mesh for rooms, stations and applications.
 #[derive(Debug, Parser)]
@@ -68,7 +69,7 @@ enum Command {
     /// This node and its peers as a NetJSON NetworkGraph.
     Topology,
     /// Read the rosters and the configuration again, or nothing at all.
-    Reload(Print),
+    Reload(reload::ReloadArgs),
     /// Print the kernel's half of policy as it would be loaded: an nft script, or with --json a transaction.
     Ruleset(ruleset::RulesetArgs),
     /// Check the configuration and rosters: every error as FILE:LINE, what, and the mend.
@@ -81,6 +82,9 @@ enum Command {
     Invite(invite::InviteArgs),
     /// Make this node's key and configuration from such a line, and print the roster's entry.
     Join(join::JoinArgs),
+    /// What outlives the daemon (`daemon::kernel::guard`).
+    #[command(name = guard::COMMAND, hide = true)]
+    Guard,
     /// A node's WireGuard key.
     Key(key::KeyArgs),
     /// Stations of a roster.
@@ -119,7 +123,8 @@ pub fn main() -> ExitCode {
         Command::Flows(print) => Ok(flows::flows(&socket, print.json)),
         Command::Peers(print) => Ok(peers::peers(&socket, print.json)),
         Command::Topology => Ok(topology::topology(&socket)),
-        Command::Reload(print) => Ok(reload::reload(&socket, print.json)),
+        Command::Reload(args) => Ok(reload::reload(&socket, &args)),
+        Command::Guard => Ok(output::exit(guard::keep_watch())),
     };
     result.unwrap_or_else(|error| {
         output::complain(format_args!("{error:#}"));

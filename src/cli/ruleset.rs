@@ -10,7 +10,7 @@ use super::output;
 use super::rosters::{Sheet, join_as, known_key};
 use crate::base::NodePath;
 use crate::config::InterfaceName;
-use crate::daemon::{configuration, load};
+use crate::daemon::{configuration, kernel, load};
 use crate::nft::{self, AdminGuard, Setting};
 use crate::policy::Judge;
 use crate::roster::Model;
@@ -34,19 +34,19 @@ pub(super) struct RulesetArgs {
 /// # Errors
 /// When rosters or the configuration can't be read, or the node is no gateway of theirs.
 pub(super) fn run(args: &RulesetArgs, config: &Path) -> anyhow::Result<ExitCode> {
-    let (model, node, interface) = match &args.node {
-        Some(node) => (offline(&args.roster)?, node.clone(), InterfaceName::default()),
+    let (model, node, interface, admin) = match &args.node {
+        Some(node) => (offline(&args.roster)?, node.clone(), InterfaceName::default(), AdminGuard::On),
         None => {
             let config = configuration::read(config).map_err(|faults| anyhow!("{faults}"))?;
-            let loaded = load::load(&config, None, &[])?;
-            (loaded.model, config.node.clone(), config.interface.clone())
+            let loaded = load::load(&config, None, &[], load::Unconfirmed::LeaveOut)?;
+            (loaded.model, config.node.clone(), config.interface.clone(), kernel::admin_guard(&config))
         }
     };
     let gateway = model.find(&node).with_context(|| format!("no roster lists {node}; name one that does"))?;
     if !matches!(model.node(gateway).kind, NodeKind::Gateway { .. }) {
         return Err(anyhow!("{node} is not a gateway; the kernel's rules are of gateways"));
     }
-    let setting = Setting { interface: interface.as_str(), gateway, admin: AdminGuard::On };
+    let setting = Setting { interface: interface.as_str(), gateway, admin };
     let ruleset = nft::compile(&Judge::new(model), &setting);
     let text = if args.json { ruleset.to_json() + "\n" } else { ruleset.to_string() };
     output::print(&text)?;

@@ -9,7 +9,7 @@ use super::table::{Lean, Table};
 use super::{amount, client, reload};
 use crate::base::DropReason;
 use crate::daemon::question::Request;
-use crate::daemon::status::{DaemonStatus, Mapped};
+use crate::daemon::status::{DaemonStatus, KernelStatus, Mapped};
 
 pub(super) fn status(socket: &Path, json: bool) -> ExitCode {
     exit(show(socket, json))
@@ -41,6 +41,7 @@ fn print(status: &DaemonStatus) -> std::io::Result<()> {
     fact("peers", format!("{}, {} up", engine.peers, engine.peers_up));
     fact("flows", format!("{} of {} at most", engine.flows, engine.flows_max));
     table.print(&mut output, 0);
+    print_kernel(&mut output, &status.kernel);
     print_reload(&mut output, status);
     print_owners(&mut output, status);
     print_traffic(&mut output, status);
@@ -52,6 +53,30 @@ fn print(status: &DaemonStatus) -> std::io::Result<()> {
 fn mapping(mapped: &Mapped) -> String {
     let nat = if mapped.public { "" } else { "; that router is behind a NAT itself" };
     format!("{} by {}{nat}", mapped.address, plain(&mapped.by))
+}
+
+/// What the kernel enforces by itself. Nothing is said before the first rosters, and where nothing is amiss and no host
+/// of the LAN is concerned.
+fn print_kernel(output: &mut Output, kernel: &KernelStatus) {
+    let hosts = amount::count(kernel.lan_stations, "LAN station");
+    match (&kernel.why, kernel.in_force) {
+        (_, true) => {
+            output.line(format_args!("kernel     in force, {hosts}, fail-safe {}", plain(&kernel.fail_safe)))
+        }
+        (Some(why), false) if kernel.lan_stations > 0 => {
+            let bad = output.paint(Paint::Bad, "NOT in force");
+            output.line(format_args!(
+                "kernel     {bad}, {hosts} unpoliced towards the internet: {}",
+                plain(why)
+            ));
+        }
+        (Some(why), false) => output.line(format_args!("kernel     not in force: {}", plain(why))),
+        (None, false) => {}
+    }
+    if kernel.put_back > 0 {
+        let times = amount::count(kernel.put_back, "time");
+        output.line(format_args!("             put back {times}: others changed table inet vpmesh"));
+    }
 }
 
 fn print_reload(output: &mut Output, status: &DaemonStatus) {
@@ -69,6 +94,12 @@ fn print_reload(output: &mut Output, status: &DaemonStatus) {
     }
     for note in &last.notes {
         output.line(format_args!("             {}", plain(note)));
+    }
+    if let Some(left) = status.unconfirmed {
+        let left = amount::time(left);
+        output.line(format_args!(
+            "             not confirmed: rolled back in {left}; `vpmesh reload --commit`"
+        ));
     }
 }
 
@@ -136,6 +167,10 @@ fn print_drops(output: &mut Output, status: &DaemonStatus) {
         ),
         (status.oversized, "oversized", "the kernel handed over a packet larger than the MTU"),
     ];
+    for (name, count, sentence) in reasons(&status.kernel.drops) {
+        table.row([name, count.to_string(), format!("in the kernel: {sentence}")]);
+        any = true;
+    }
     for (count, name, sentence) in outside.into_iter().filter(|(count, ..)| *count > 0) {
         table.row([name.to_owned(), count.to_string(), sentence.to_owned()]);
         any = true;

@@ -192,21 +192,18 @@ impl<'t> Keys<'t> {
         }
     }
 
-    /// Takes true or false; UCI has words of its own for them.
-    pub(super) fn boolean(&mut self, key: &'static str, mend: &str) -> Option<bool> {
+    /// Takes a yes or no: TOML's own, in UCI one of its words.
+    pub(super) fn flag(&mut self, key: &'static str, mend: &str) -> Option<bool> {
         let entry = self.take(key)?;
-        match &entry.value {
-            Value::Toml(DeValue::Boolean(value)) => return Some(*value),
-            Value::Uci(text) => match &**text {
-                "1" | "true" | "on" | "yes" | "enabled" => return Some(true),
-                "0" | "false" | "off" | "no" | "disabled" => return Some(false),
-                _ => {
-                    let what = format!("{key} = {:?} is neither true nor false", shortened(text));
-                    self.fault(entry.line, what, mend);
-                }
+        let what = match &entry.value {
+            Value::Toml(DeValue::Boolean(flag)) => return Some(*flag),
+            Value::Uci(text) => match uci::flag(text) {
+                Some(flag) => return Some(flag),
+                None => format!("{key} = {:?} is no yes or no", shortened(text)),
             },
-            other => self.fault(entry.line, format!("{key} is {}, not true or false", kind(other)), mend),
-        }
+            other => format!("{key} is {}, not true or false", kind(other)),
+        };
+        self.fault(entry.line, what, mend);
         None
     }
 

@@ -71,6 +71,10 @@ pub struct Config {
     pub flows: u32,
     /// A level, or levels by module: `info`, `info,vpmesh::os=debug`.
     pub log: String,
+    /// What the kernel's half of policy does when the daemon dies.
+    pub fail_safe: FailSafe,
+    /// Whether the router's own ssh and web pages are open to its LAN whatever policy says.
+    pub lan_admin: bool,
     /// Bytes of the UDP socket's buffers.
     pub receive_buffer: u32,
     pub send_buffer: u32,
@@ -78,6 +82,27 @@ pub struct Config {
     pub introducers: Vec<Introducer>,
     /// Whether a home router is asked to forward the UDP port.
     pub port_mapping: bool,
+}
+
+/// What the kernel's half of policy does when the daemon dies: is killed, or out of memory.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum FailSafe {
+    /// It stays in force.
+    #[default]
+    Closed,
+    /// It is taken away, and the firewall's own rules are what is left.
+    Open,
+}
+
+impl FailSafe {
+    /// As the configuration has it.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Closed => "closed",
+            Self::Open => "open",
+        }
+    }
 }
 
 /// Where the owner's public key is.

@@ -12,8 +12,8 @@ use base64::engine::general_purpose::STANDARD;
 
 use super::keys::Keys;
 use super::{
-    CONFIG_BYTES_MAX, CONTROL_SOCKET, Config, FWMARK_TAKEN, INTRODUCERS_MAX, InterfaceName, Introducer,
-    OwnerKeySource, UCI_CONTROL_SOCKET, UCI_FOLDER, uci,
+    CONFIG_BYTES_MAX, CONTROL_SOCKET, Config, FWMARK_TAKEN, FailSafe, INTRODUCERS_MAX, InterfaceName,
+    Introducer, OwnerKeySource, UCI_CONTROL_SOCKET, UCI_FOLDER, uci,
 };
 use crate::base::signify::OwnerKey;
 use crate::base::{Fault, Faults, Line, NodePath};
@@ -85,11 +85,13 @@ fn read(keys: &mut Keys<'_>, paths: &Paths<'_>, file: Arc<str>) -> Option<Config
         "write error, warn, info, debug, trace or off, or MODULE=LEVEL after commas",
         levels,
     );
+    let fail_safe = keys.parsed("fail_safe", "write closed or open", fail_safe);
+    let lan_admin = keys.flag("lan_admin", "write true or false (in UCI 1 or 0)");
     let mut buffer = |key| number(keys, key, 65_536, 67_108_864, BUFFER, "write bytes, 65536 to 67108864");
     let receive_buffer = buffer("receive_buffer");
     let send_buffer = buffer("send_buffer");
     let introducers = introducers(keys);
-    let port_mapping = keys.boolean("port_mapping", "write true or false").unwrap_or(true);
+    let port_mapping = keys.flag("port_mapping", "write true or false (in UCI 1 or 0)").unwrap_or(true);
     Some(Config {
         file,
         node: node?,
@@ -105,6 +107,8 @@ fn read(keys: &mut Keys<'_>, paths: &Paths<'_>, file: Arc<str>) -> Option<Config
         fwmark,
         flows,
         log: log.unwrap_or_else(|| "info".to_owned()),
+        fail_safe: fail_safe.unwrap_or_default(),
+        lan_admin: lan_admin.unwrap_or(true),
         receive_buffer,
         send_buffer,
         introducers,
@@ -198,6 +202,13 @@ fn introducers(keys: &mut Keys<'_>) -> Vec<Introducer> {
     introducers
 }
 
+fn fail_safe(text: &str) -> Result<FailSafe, &'static str> {
+    [FailSafe::Closed, FailSafe::Open]
+        .into_iter()
+        .find(|fail_safe| fail_safe.name() == text)
+        .ok_or("is neither closed nor open")
+}
+
 /// Checks log levels: `info`, or `info,vpmesh::os=debug`.
 ///
 /// # Errors
@@ -283,8 +294,8 @@ mod tests {
             + "rosters = \"/r\"\ninterface = \"mesh0\"\nlisten = 1\ncontrol = \"/c\"\nmetrics = \"[::1]:9\"\ntls_listen = \"[::]:443\"\n\
                mtu = 1300\nfwmark = 0x51000000\nflows = 300\nlog = \"debug\"\nreceive_buffer = 70000\nsend_buffer = 80000\n\
                introducers = \"LpHbXZJY4P+Ac4WZ85FjdxUiH7ZA3nAa4mHOT0ltB2o=@attic.example.net:51888\"\n\
-               port_mapping = false\n";
-        assert_eq!(text.lines().count(), 16, "every key");
+               port_mapping = false\nfail_safe = \"open\"\nlan_admin = false\n";
+        assert_eq!(text.lines().count(), 19, "every key");
         let uci = Config::parse("node.toml", Path::new("/elsewhere"), &as_uci(&text)).unwrap();
         assert_eq!(uci, parse(&text).unwrap());
     }
@@ -337,6 +348,7 @@ mod tests {
             "interface = \"a/b\"",
             "fwmark = 0x100",
             "log = \"loud\"",
+            "fail_safe = \"ajar\"",
         ] {
             let text = smallest() + wrong + "\n";
             let (toml, uci) = (parse(&text).unwrap_err(), parse(&as_uci(&text)).unwrap_err());
@@ -350,28 +362,21 @@ mod tests {
     }
 
     #[test]
-    fn yes_and_no_are_what_each_language_has_for_them() {
-        let toml = |value: &str| parse(&format!("{}port_mapping = {value}\n", smallest()));
-        let uci = |value: &str| parse(&format!("{}\toption port_mapping {value}\n", as_uci(&smallest())));
-        assert!(parse(&smallest()).unwrap().port_mapping);
-        assert!(toml("true").unwrap().port_mapping && !toml("false").unwrap().port_mapping);
-        for (yes, no) in
-            [("1", "0"), ("true", "false"), ("on", "off"), ("yes", "no"), ("enabled", "disabled")]
-        {
-            assert!(uci(yes).unwrap().port_mapping && !uci(no).unwrap().port_mapping, "{yes}, {no}");
+    fn a_yes_or_no_is_written_as_each_file_has_it() {
+        for (word, flag) in [("1", true), ("on", true), ("0", false), ("no", false)] {
+            let text = as_uci(&smallest()) + &format!("\toption lan_admin '{word}'\n");
+            assert_eq!(parse(&text).unwrap().lan_admin, flag, "{word}");
         }
-        for (faults, said) in [
-            (toml("1"), "port_mapping is a whole number, not true or false; write true or false"),
-            (toml("\"yes\""), "port_mapping is a text, not true or false"),
-            (uci("perhaps"), "port_mapping = \"perhaps\" is neither true nor false"),
-            (
-                parse(&(as_uci(&smallest()) + "\tlist port_mapping '1'\n")),
-                "port_mapping is a list, not true or false",
-            ),
-        ] {
-            let faults = faults.unwrap_err().to_string();
-            assert!(faults.contains(said), "{faults}");
-        }
+        let said = parse(&(smallest() + "lan_admin = \"no\"\n")).unwrap_err().to_string();
+        assert!(said.contains(":4: lan_admin is a text, not true or false; write true or false"), "{said}");
+        let said = parse(&as_uci(&(smallest() + "lan_admin = maybe\n"))).unwrap_err().to_string();
+        assert!(said.contains(":5: lan_admin = \"maybe\" is no yes or no; write true or false"), "{said}");
+    }
+
+    #[test]
+    fn the_fail_safe_is_closed_and_the_lan_not_locked_out_unless_it_is_written() {
+        let config = parse(&smallest()).unwrap();
+        assert_eq!((config.fail_safe, config.lan_admin), (FailSafe::Closed, true));
     }
 
     #[test]

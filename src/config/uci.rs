@@ -93,10 +93,7 @@ pub(super) fn read(file: &Arc<str>, text: &str) -> Result<Vec<Setting>, Faults> 
                 faults.push(fault(file, line, "is in no section".to_owned(), MEND));
             }
             ["option", ENABLED, value] => {
-                if !matches!(
-                    value,
-                    "0" | "1" | "on" | "off" | "true" | "false" | "yes" | "no" | "enabled" | "disabled"
-                ) {
+                if flag(value).is_none() {
                     faults.push(fault(
                         file,
                         line,
@@ -128,6 +125,15 @@ pub(super) fn read(file: &Arc<str>, text: &str) -> Result<Vec<Setting>, Faults> 
         }
     }
     if faults.is_empty() { Ok(settings) } else { Err(Faults(faults)) }
+}
+
+/// A yes or no, in whichever word of libuci's (`config_get_bool`).
+pub(super) fn flag(word: &str) -> Option<bool> {
+    match word {
+        "1" | "on" | "true" | "yes" | "enabled" => Some(true),
+        "0" | "off" | "false" | "no" | "disabled" => Some(false),
+        _ => None,
+    }
 }
 
 fn fault(file: &Arc<str>, line: Line, what: String, mend: &str) -> Fault {

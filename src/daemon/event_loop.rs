@@ -16,13 +16,14 @@ use tokio::time::{Sleep, sleep_until};
 
 use super::delivery::{Deliveries, Delivery};
 use super::interface::Keeper;
+use super::kernel::KernelEnd;
 use super::neighbours::Neighbours;
 use super::notice::Notice;
 use super::passages::{Arrival, Passages, datagrams};
 use super::port_mapper::PortMapper;
 use super::question::{Answer, Question};
 use super::resolver::Resolver;
-use super::status::{DaemonStatus, LastReload, Mapped};
+use super::status::{DaemonStatus, KernelStatus, LastReload, Mapped};
 use crate::base::{DropReason, is_virtual};
 use crate::engine::{Engine, Event, Now, Offered, Outbox, ReloadReport};
 use crate::mesh::accept::{self, Meaning};
@@ -33,7 +34,7 @@ use crate::os::netlink::Wanted;
 use crate::os::path_mtu::path_mtu;
 use crate::os::tun::{TunDevice, is_gone};
 use crate::os::udp::{ReceiveSlots, UdpPort};
-use crate::roster::Model;
+use crate::policy::Judge;
 use crate::table::PeerId;
 
 /// Reads of the socket that may fail one after the other before the daemon gives up.
@@ -60,6 +61,7 @@ pub(super) struct EventLoop {
     pub(super) keeper: Keeper,
     pub(super) neighbours: Neighbours,
     pub(super) port_mapper: PortMapper,
+    pub(super) kernel: KernelEnd,
     pub(super) facts: Facts,
     /// Reads of the socket that failed since one succeeded.
     pub(super) failures: u32,
@@ -75,6 +77,9 @@ pub(super) struct Facts {
     pub(super) fwmark: Option<NonZeroU32>,
     pub(super) last_reload: Option<(Instant, LastReload)>,
     pub(super) mapped: Option<Mapped>,
+    /// When what was reloaded is rolled back.
+    pub(super) unconfirmed: Option<Instant>,
+    pub(super) kernel: KernelStatus,
 }
 
 /// Why the loop ends.
@@ -106,7 +111,10 @@ impl EventLoop {
                 Err(failure) => break End::Fail(failure),
             }
         };
+        // Nobody is told any more.
+        self.notices.close();
         tokio::join!(self.keeper.end(), self.port_mapper.end());
+        self.kernel.end(matches!(end, End::Stop)).await;
         match end {
             End::Stop => Ok(()),
             End::Fail(why) => Err(why),
@@ -301,7 +309,14 @@ impl EventLoop {
                 // A client that went away is no matter.
                 let _ = reply.send(answer);
             }
-            Notice::Serve(model, shelf, reply) => self.serve(model, shelf, reply),
+            Notice::Serve(judge, shelf, reply) => self.serve(judge, shelf, reply),
+            Notice::Try(model, reply) => {
+                let outcome = self.engine.would_take(&model).map_err(|error| error.to_string());
+                let _ = reply.send(outcome);
+            }
+            Notice::Unconfirmed(until) => self.facts.unconfirmed = until,
+            Notice::Kernel(status) => self.facts.kernel = *status,
+            Notice::Counted(rules) => self.engine.count_matches(&rules),
             Notice::Want(shelf) => {
                 let now = self.clock.read();
                 self.engine.set_shelf(shelf, now);
@@ -327,15 +342,15 @@ impl EventLoop {
         None
     }
 
-    /// Has the engine serve a model, and the interface what the engine serves.
+    /// Has the engine serve a judge's model, and the interface what the engine serves.
     fn serve(
         &mut self,
-        model: Arc<Model>,
+        judge: Arc<Judge>,
         shelf: Shelf,
         reply: oneshot::Sender<Result<ReloadReport, String>>,
     ) {
         let now = self.clock.read();
-        let outcome = self.engine.reload(model, now).map_err(|error| error.to_string());
+        let outcome = self.engine.serve(judge, now).map_err(|error| error.to_string());
         if outcome.is_ok() {
             self.engine.set_shelf(shelf, now);
             self.keeper.want(wanted(&self.engine, self.facts.mtu));
@@ -373,6 +388,11 @@ impl EventLoop {
                 socket_overflows: self.udp.overflows(),
                 socket_refused: self.udp.refused(),
                 oversized: self.tun.oversized(),
+                unconfirmed: self
+                    .facts
+                    .unconfirmed
+                    .map(|until| until.saturating_duration_since(now.instant).as_secs()),
+                kernel: self.facts.kernel.clone(),
                 engine: self.engine.status(now),
             })),
             Question::Flows => Answer::Flows(self.engine.flows(now)),

@@ -20,7 +20,7 @@ impl Reloader {
         let Ok((hash, judged)) = judged.await else { return };
         let outcome = match judged {
             Ok(Some((owner, loaded))) => {
-                self.put_in_force(&owner, loaded, &from).await.map(|words| (owner, words))
+                self.take_up(&owner, loaded, &from).await.map(|words| (owner, words))
             }
             Ok(None) => Ok((
                 owner.clone().unwrap_or_else(|| self.config.node.owner().clone()),
@@ -54,15 +54,13 @@ impl Reloader {
         }
     }
 
-    async fn put_in_force(
-        &mut self,
-        owner: &Name,
-        loaded: Loaded,
-        from: &str,
-    ) -> Result<String, NotAccepted> {
+    async fn take_up(&mut self, owner: &Name, loaded: Loaded, from: &str) -> Result<String, NotAccepted> {
         let config = self.config.clone();
-        let report = self.serve(&config, &loaded).await;
-        let report = report.map_err(|why| NotAccepted { why, meaning: Meaning::NotNow })?;
+        let not_now = |why| NotAccepted { why, meaning: Meaning::NotNow };
+        if self.is_trial() {
+            return Err(not_now("a reload waits for its confirmation".to_owned()));
+        }
+        let (report, errors) = self.put_in_force(&config, &loaded).await.map_err(not_now)?;
         let serial = loaded.serial(owner).unwrap_or(0);
         tracing::info!(
             %owner,
@@ -73,6 +71,9 @@ impl Reloader {
             flows_cut = report.flows_cut,
             "a newer roster is in force"
         );
+        for error in &errors {
+            tracing::error!("{error}");
+        }
         for note in &loaded.notes {
             tracing::warn!("{note}");
         }

@@ -46,12 +46,26 @@ pub struct Unstored {
     instead_of: Option<[u8; 32]>,
 }
 
+/// What is done with rosters that were put in force for a while and never confirmed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Unconfirmed {
+    /// What was accepted before stands in for them.
+    LeaveOut,
+    /// They are rosters like others: somebody asks for it.
+    Take,
+}
+
 /// Reads the rosters' folder. With nothing `running` it is a start: what can't be accepted is left out, or what was
 /// accepted before stands in for it. Else it is a reload: all of it or nothing.
 ///
 /// # Errors
 /// [`Refusal`]: there is nothing to serve, or `running` stays in force.
-pub fn load(config: &Config, running: Option<&Loaded>, unstored: &[Unstored]) -> Result<Loaded, Refusal> {
+pub fn load(
+    config: &Config,
+    running: Option<&Loaded>,
+    unstored: &[Unstored],
+    unconfirmed: Unconfirmed,
+) -> Result<Loaded, Refusal> {
     let own = own(config)?;
     let store = Store::new(&config.rosters);
     let unfinished = store.finish().err();
@@ -62,16 +76,19 @@ pub fn load(config: &Config, running: Option<&Loaded>, unstored: &[Unstored]) ->
         what: format!("a roster could not be put there: {error}"),
         mend: "make room on the disk".to_owned(),
     }));
+    if let Some(running) = running {
+        unread(&store, &found, running)?;
+    }
     for unstored in unstored {
         unstored.put_into(&mut found);
+    }
+    if unconfirmed == Unconfirmed::LeaveOut {
+        leave_out_unconfirmed(&mut found, running);
     }
     let tests = &accept::failing_tests;
     let result = match running {
         None => accept::start(&own, &found.offers, &found.kept, tests),
-        Some(running) => {
-            unread(&store, &found, running)?;
-            accept::reload(&own, &found.offers, &running.in_force, tests)
-        }
+        Some(running) => accept::reload(&own, &found.offers, &running.in_force, tests),
     };
     let told = |faults: &[Fault]| faults.iter().map(ToString::to_string).collect::<Vec<_>>();
     let in_force = result.map_err(|refusals| {
@@ -200,6 +217,57 @@ impl Loaded {
     /// The system's.
     pub fn keep(&self, config: &Config) -> Result<(), FileError> {
         Store::new(&config.rosters).keep(&self.in_force.kept).map(|_| ())
+    }
+
+    /// The contents here that are not of `before`.
+    #[must_use]
+    pub fn new_against(&self, before: &Self) -> Vec<[u8; 32]> {
+        let known = |hash: &[u8; 32]| before.in_force.kept.iter().any(|kept| kept.hash == *hash);
+        let hashes = self.in_force.rosters.iter().map(|accepted| accepted.kept.hash);
+        hashes.filter(|hash| !known(hash)).collect()
+    }
+}
+
+/// Writes down on disk which contents are in force and not confirmed: a start does without them.
+///
+/// # Errors
+/// The system's.
+pub fn doubt(config: &Config, hashes: &[[u8; 32]]) -> Result<(), FileError> {
+    Store::new(&config.rosters).set_unconfirmed(Some(hashes))
+}
+
+/// A confirmation is waited for no more.
+///
+/// # Errors
+/// The system's.
+pub fn trust(config: &Config) -> Result<(), FileError> {
+    Store::new(&config.rosters).set_unconfirmed(None)
+}
+
+/// Puts what was accepted before in the place of rosters that were never confirmed; who had none is left out.
+fn leave_out_unconfirmed(found: &mut Found, running: Option<&Loaded>) {
+    let before = running.map_or(&found.kept, |running| &running.in_force.kept);
+    for mut offer in std::mem::take(&mut found.offers) {
+        let hash = accept::hash(&offer.bytes);
+        let kept = before.iter().find(|kept| kept.owner == offer.owner);
+        if !found.unconfirmed.contains(&hash) || kept.is_some_and(|kept| kept.hash == hash) {
+            found.offers.push(offer);
+            continue;
+        }
+        found.notes.push(Fault {
+            file: offer.file.clone(),
+            line: Line(0),
+            what:
+                "was put in force for a while and never confirmed; what was accepted before stands in for it"
+                    .into(),
+            mend: "`vpmesh reload` takes it for good".into(),
+        });
+        if let Some(kept) = kept {
+            offer.file = format!("{}.toml (the copy accepted before)", offer.owner).into();
+            offer.bytes = kept.bytes.clone();
+            offer.signature = Some(kept.signature.clone());
+            found.offers.push(offer);
+        }
     }
 }
 

@@ -10,9 +10,10 @@ use tokio::sync::Semaphore;
 use tokio::time::timeout;
 
 use super::control::ask;
+use super::kernel::Kernel;
 use super::notice::Notices;
 use super::question::{Answer, Question};
-use super::status::DaemonStatus;
+use super::status::{DaemonStatus, KernelStatus};
 use crate::base::DropReason;
 
 /// Bytes of a request at most.
@@ -23,7 +24,7 @@ const CLIENTS_MAX: usize = 4;
 const PATIENCE: Duration = Duration::from_secs(5);
 
 /// Answers scrapers until the event loop ends.
-pub(super) async fn serve(listener: TcpListener, notices: Notices) {
+pub(super) async fn serve(listener: TcpListener, notices: Notices, kernel: Kernel) {
     let places = Arc::new(Semaphore::new(CLIENTS_MAX));
     loop {
         let Ok((stream, _)) = listener.accept().await else {
@@ -32,15 +33,15 @@ pub(super) async fn serve(listener: TcpListener, notices: Notices) {
         };
         // One scraper too many is hung up on, and comes again.
         let Ok(place) = places.clone().try_acquire_owned() else { continue };
-        let notices = notices.clone();
+        let (notices, kernel) = (notices.clone(), kernel.clone());
         tokio::spawn(async move {
-            let _ = timeout(PATIENCE, answer(stream, notices)).await;
+            let _ = timeout(PATIENCE, answer(stream, notices, kernel)).await;
             drop(place);
         });
     }
 }
 
-async fn answer(mut stream: TcpStream, notices: Notices) -> std::io::Result<()> {
+async fn answer(mut stream: TcpStream, notices: Notices, kernel: Kernel) -> std::io::Result<()> {
     let mut request = [0; REQUEST_MAX];
     let mut length = 0;
     while length < REQUEST_MAX && !request[..length].windows(4).any(|four| four == b"\r\n\r\n") {
@@ -50,10 +51,13 @@ async fn answer(mut stream: TcpStream, notices: Notices) -> std::io::Result<()> 
         }
     }
     let (status, body) = match path(&request[..length]) {
-        Ok("/metrics") => match ask(&notices, Question::Status).await {
-            Some(Answer::Status(status)) => ("200 OK", Exposition(&status).to_string()),
-            _ => ("503 Service Unavailable", "vpmesh is stopping\n".to_owned()),
-        },
+        Ok("/metrics") => {
+            kernel.count().await;
+            match ask(&notices, Question::Status).await {
+                Some(Answer::Status(status)) => ("200 OK", Exposition(&status).to_string()),
+                _ => ("503 Service Unavailable", "vpmesh is stopping\n".to_owned()),
+            }
+        }
         Ok(_) => ("404 Not Found", "metrics are at /metrics\n".to_owned()),
         Err(status) => (status, String::new()),
     };
@@ -138,8 +142,32 @@ impl fmt::Display for Exposition<'_> {
             "Datagrams that were no message for this gateway.",
             refused,
         )?;
+        exposition_of_kernel(f, &status.kernel)?;
+        head(f, "rule_matches_total", "counter", "First packets that a rule matched, by file and line.")?;
+        for rule in &engine.rules {
+            let (border, line_number) = (rule.border.to_string(), rule.line.to_string());
+            let labels = [
+                ("file", rule.file.as_str()),
+                ("line", &line_number),
+                ("border", &border),
+                ("direction", &rule.direction),
+            ];
+            line(f, "rule_matches_total", &labels, rule.matches)?;
+        }
         single(f, "oversized_total", "counter", "Packets from the kernel above the MTU.", status.oversized)
     }
+}
+
+fn exposition_of_kernel(f: &mut fmt::Formatter<'_>, kernel: &KernelStatus) -> fmt::Result {
+    let in_force = u64::from(kernel.in_force);
+    single(f, "kernel_in_force", "gauge", "Whether table inet vpmesh is in force.", in_force)?;
+    head(f, "kernel_put_back_total", "counter", "Times that others changed the table, and it was put back.")?;
+    line(f, "kernel_put_back_total", &[], kernel.put_back)?;
+    head(f, "kernel_drops_total", "counter", "Packets that the kernel turned away, by reason.")?;
+    for (reason, count) in &kernel.drops {
+        line(f, "kernel_drops_total", &[("reason", reason)], *count)?;
+    }
+    Ok(())
 }
 
 fn head(f: &mut fmt::Formatter<'_>, name: &str, kind: &str, help: &str) -> fmt::Result {
@@ -149,7 +177,7 @@ fn head(f: &mut fmt::Formatter<'_>, name: &str, kind: &str, help: &str) -> fmt::
 fn line(f: &mut fmt::Formatter<'_>, name: &str, labels: &[(&str, &str)], value: u64) -> fmt::Result {
     write!(f, "vpmesh_{name}")?;
     for (n, (label, text)) in labels.iter().enumerate() {
-        // Names and versions have no character that needs escaping.
+        let text = text.replace('\\', "\\\\").replace('"', "\\\"").replace('\n', "\\n");
         write!(f, "{}{label}=\"{text}\"", if n == 0 { '{' } else { ',' })?;
     }
     if !labels.is_empty() {

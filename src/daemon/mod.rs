@@ -11,6 +11,7 @@ mod delivery;
 mod event_loop;
 mod interface;
 mod judgement;
+pub mod kernel;
 pub mod load;
 pub mod log;
 mod metrics;
@@ -26,5 +27,5 @@ mod resolver;
 mod start;
 pub mod status;
 
-pub use load::{Loaded, Refusal, load};
+pub use load::{Loaded, Refusal, Unconfirmed, load};
 pub use start::{RunError, run};

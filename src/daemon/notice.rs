@@ -2,14 +2,16 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::Instant;
 
 use tokio::sync::{mpsc, oneshot};
 
 use super::question::{Answer, Question};
-use super::status::{LastReload, Mapped};
+use super::status::{KernelStatus, LastReload, Mapped};
 use crate::base::Name;
 use crate::engine::ReloadReport;
 use crate::mesh::sync::{Shelf, Verdict};
+use crate::policy::{Judge, RuleId};
 use crate::roster::Model;
 use crate::table::PeerId;
 
@@ -25,13 +27,21 @@ pub(super) enum Notice {
     /// A client asks; the loop answers at once.
     Ask(Question, oneshot::Sender<Answer>),
     /// A model was loaded; the engine takes it or says why not.
-    Serve(Arc<Model>, Shelf, oneshot::Sender<Result<ReloadReport, String>>),
+    Serve(Arc<Judge>, Shelf, oneshot::Sender<Result<ReloadReport, String>>),
     /// Nothing could be loaded, and this is looked for.
     Want(Shelf),
     /// What became of a roster that was given: whose, the hash of what came.
     Judged(Name, [u8; 32], Verdict),
+    /// Whether the engine would take a model; nothing changes.
+    Try(Arc<Model>, oneshot::Sender<Result<(), String>>),
     /// How the last reload ended, for `status`.
     Reloaded(LastReload),
+    /// When what was reloaded is rolled back unless it is confirmed, for `status`.
+    Unconfirmed(Option<Instant>),
+    /// How the kernel's half does, for `status`.
+    Kernel(Box<KernelStatus>),
+    /// First packets that the kernel judged by the rules of the model that the engine serves.
+    Counted(Vec<(RuleId, u64)>),
     /// Where a peer may be.
     Resolved { peer: PeerId, addresses: Vec<SocketAddr> },
     /// A neighbour sent this to the beacons' port.

@@ -16,12 +16,18 @@ pub enum Request {
     Status,
     Flows,
     Peers,
-    Reload,
     /// So many bytes of a signature file and then of a roster follow the line.
     Publish {
         signature: usize,
         roster: usize,
     },
+    Reload {
+        /// Seconds after which it is rolled back unless it is confirmed.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        within: Option<u32>,
+    },
+    /// Confirms a reload that would be rolled back.
+    Commit,
     Explain {
         from: String,
         to: String,
@@ -55,6 +61,18 @@ pub struct Reloaded {
     #[serde(default)]
     pub errors: Vec<String>,
     pub notes: Vec<String>,
+    /// Seconds until it is rolled back, unless it is confirmed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub within: Option<u32>,
+}
+
+/// The answer to `commit`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Committed {
+    pub committed: bool,
+    /// What is wrong all the same: a disk that keeps nothing.
+    #[serde(default)]
+    pub errors: Vec<String>,
 }
 
 /// The answer to `publish`.
@@ -135,5 +153,9 @@ mod tests {
         let request: Request = serde_json::from_str(asked).unwrap();
         assert_eq!(serde_json::to_string(&request).unwrap(), asked);
         assert!(serde_json::from_str::<Request>(r#"{"cmd":"stop"}"#).is_err());
+        let request: Request = serde_json::from_str(r#"{"cmd":"reload"}"#).unwrap();
+        assert_eq!(request, Request::Reload { within: None });
+        let request: Request = serde_json::from_str(r#"{"cmd":"reload","within":60}"#).unwrap();
+        assert_eq!(request, Request::Reload { within: Some(60) });
     }
 }

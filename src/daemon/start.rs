@@ -10,13 +10,15 @@ use tokio::sync::mpsc;
 use super::delivery::{self, Delivery};
 use super::event_loop::{EventLoop, Facts, wanted};
 use super::interface::Keeper;
+use super::kernel::Kernel;
 use super::neighbours::Neighbours;
 use super::notice::{Notice, WAITING_MAX};
 use super::passages::{self, Passages};
 use super::port_mapper::PortMapper;
 use super::reload::Reloader;
 use super::resolver::{self, Resolver};
-use super::{configuration, control, log, metrics};
+use super::status::KernelStatus;
+use super::{configuration, control, kernel, log, metrics};
 use crate::base::Faults;
 use crate::config::Config;
 use crate::engine::{Engine, EngineConfig, Outbox};
@@ -67,15 +69,21 @@ pub fn run(path: &Path) -> Result<(), RunError> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         // Look-ups may hold all of theirs; a reload always finds one.
-        .max_blocking_threads(resolver::AT_A_TIME + 2)
+        .max_blocking_threads(resolver::AT_A_TIME + 3)
         .thread_keep_alive(Duration::from_secs(1))
         .build()?;
+    let mut has_started = false;
     let outcome = runtime.block_on(async {
-        let (event_loop, _socket_file) = start(path, config).await?;
+        let (event_loop, _socket_file) = start(path, config.clone()).await?;
+        has_started = true;
         event_loop.run().await.map_err(RunError::Failed)
     });
     // A look-up that nobody waits for must not hold up the end.
     runtime.shutdown_background();
+    let is_other_running = matches!(&outcome, Err(RunError::Control(ListenError::Answered { .. })));
+    if !has_started && !is_other_running {
+        kernel::enforce_without_daemon(&config);
+    }
     if outcome.is_ok() {
         tracing::info!("stopped");
     }
@@ -127,12 +135,15 @@ async fn start(path: &Path, config: Config) -> Result<(EventLoop, SocketFile), R
         fwmark: config.fwmark,
         last_reload: None,
         mapped: None,
+        unconfirmed: None,
+        kernel: KernelStatus::default(),
     };
     let port_mapper = PortMapper::begin(config.port_mapping, config.listen, tun.index(), &notices);
     let (deliveries, delivered) = mpsc::channel(delivery::WAITING_MAX);
     let way = control::Way { notices: notices.clone(), deliveries: deliveries.clone() };
-    tasks(path, config, UnixListener::from_std(listener)?, scrapes, way, delivered)?;
     let interface_index = tun.index();
+    let (kernel, kernel_end) = Kernel::begin(notices.clone());
+    tasks(path, config, UnixListener::from_std(listener)?, scrapes, way, delivered, kernel)?;
     let event_loop = EventLoop {
         engine,
         udp,
@@ -147,6 +158,7 @@ async fn start(path: &Path, config: Config) -> Result<(EventLoop, SocketFile), R
         deliveries,
         keeper,
         port_mapper,
+        kernel: kernel_end,
         facts,
         failures: 0,
         sorts: true,
@@ -162,6 +174,7 @@ fn tasks(
     scrapes: Option<TcpListener>,
     way: control::Way,
     delivered: mpsc::Receiver<Delivery>,
+    kernel: Kernel,
 ) -> Result<(), RunError> {
     let notices = &way.notices;
     let mut terminate = signal(SignalKind::terminate())?;
@@ -175,7 +188,8 @@ fn tasks(
         let _ = told.send(Notice::Stop).await;
     });
     let hangup = signal(SignalKind::hangup())?;
-    let (reloader, reloads) = Reloader::new(path.to_owned(), config, hangup, delivered, notices.clone());
+    let (reloader, reloads) =
+        Reloader::new(path.to_owned(), config, hangup, delivered, notices.clone(), kernel.clone());
     let failed = notices.clone();
     tokio::spawn(async move {
         // Ends before the event loop only when it panics, and then the loop must not go on as if rosters were watched.
@@ -183,8 +197,8 @@ fn tasks(
         let _ = failed.send(Notice::Fail(format!("the reloader ended: {ended:?}"))).await;
     });
     if let Some(scrapes) = scrapes {
-        tokio::spawn(metrics::serve(scrapes, notices.clone()));
+        tokio::spawn(metrics::serve(scrapes, notices.clone(), kernel.clone()));
     }
-    tokio::spawn(control::serve(listener, control::Ears::new(way, reloads)));
+    tokio::spawn(control::serve(listener, control::Ears::new(way, reloads, kernel)));
     Ok(())
 }

@@ -1,5 +1,6 @@
 //! What `status` says: the engine's own and the daemon's.
 
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 
 use serde::{Deserialize, Serialize};
@@ -25,6 +26,11 @@ pub struct DaemonStatus {
     pub socket_refused: u32,
     /// Packets larger than the MTU that the kernel handed over.
     pub oversized: u64,
+    /// Seconds until what was reloaded is rolled back, unless it is confirmed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub unconfirmed: Option<u64>,
+    #[serde(default)]
+    pub kernel: KernelStatus,
     #[serde(flatten)]
     pub engine: Status,
 }
@@ -38,6 +44,23 @@ pub struct Mapped {
     pub by: String,
     /// False: the router is behind another NAT itself, and the internet can't reach it there.
     pub public: bool,
+}
+
+/// The kernel's half of policy: what table `inet vpmesh` does. Its rules' matches are counted with the engine's.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct KernelStatus {
+    pub in_force: bool,
+    /// Why it is not.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub why: Option<String>,
+    /// `closed` or `open`; empty until the first rosters are in force.
+    pub fail_safe: String,
+    /// Stations of the room that only the kernel can police.
+    pub lan_stations: u64,
+    /// Times that others changed the table, and it was put back.
+    pub put_back: u64,
+    /// Packets that the kernel turned away, by the reason's name.
+    pub drops: BTreeMap<String, u64>,
 }
 
 /// How the last reload ended.

@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 
 use super::world::{Plan, ReloadError, World};
 use super::{Engine, Now};
-use crate::policy::Judge;
+use crate::policy::{Judge, RuleId};
 use crate::roster::{Model, NodeId};
 use crate::table::{Keep, PeerId};
 
@@ -26,16 +26,42 @@ pub struct ReloadReport {
     pub peers_removed: u64,
     pub flows_kept: u64,
     pub flows_cut: u64,
+    /// Connections that the kernel would have gone on with by itself; whoever reloads the engine ends them.
+    #[serde(default)]
+    pub kernel_flows_cut: u64,
 }
 
 impl Engine {
+    /// Whether [`Engine::reload`] would take a model.
+    ///
+    /// # Errors
+    /// When this node can't serve it.
+    pub fn would_take(&self, model: &Model) -> Result<(), ReloadError> {
+        Plan::new(model, &self.config.node, self.own_key).map(|_| ())
+    }
+
+    /// Adds first packets that somebody else judged, by the rules of the model in force.
+    pub fn count_matches(&mut self, rules: &[(RuleId, u64)]) {
+        if let Some(world) = &mut self.world {
+            rules.iter().for_each(|&(rule, packets)| world.count_rule_many(rule, packets));
+        }
+    }
+
     /// Puts a model in force.
     ///
     /// # Errors
     /// When this node can't serve it; what was in force stays in force.
     pub fn reload(&mut self, model: Arc<Model>, now: Now) -> Result<ReloadReport, ReloadError> {
+        self.serve(Arc::new(Judge::new(model)), now)
+    }
+
+    /// Puts a model in force whose policies were compiled beside the event loop.
+    ///
+    /// # Errors
+    /// As [`Engine::reload`].
+    pub fn serve(&mut self, judge: Arc<Judge>, now: Now) -> Result<ReloadReport, ReloadError> {
+        let model = Arc::clone(judge.model());
         let plan = Plan::new(&model, &self.config.node, self.own_key)?;
-        let judge = Judge::new(Arc::clone(&model));
         let mut report = ReloadReport {
             owners: model.owners.len() as u64,
             nodes: model.nodes.len() as u64,
@@ -57,7 +83,11 @@ impl Engine {
         }
         report.peers_added = (self.tunnels.ids().count() - before) as u64;
         let routes = plan.routes(&model, &slots);
-        let old = self.world.replace(World::new(model, judge, plan.me, routes, roles, now.instant));
+        let mut world = World::new(model, judge, plan.me, routes, roles, now.instant);
+        if let Some(old) = &self.world {
+            world.take_over_matches(old);
+        }
+        let old = self.world.replace(world);
         self.listen_for_neighbours(now.instant);
         self.ask_for_changed_endpoints(old.as_ref(), now);
         self.judge_flows_again(&mut report, now);

@@ -37,7 +37,7 @@ pub struct Status {
     pub to_kernel: Traffic,
     /// By the reason's name; those that never happened are left out.
     pub drops: BTreeMap<String, u64>,
-    /// Rules that matched a first packet since the last reload, by file and line.
+    /// Rules that matched a first packet, here or in the kernel, since they are in force; by file and line.
     pub rules: Vec<RuleRow>,
 }
 

@@ -2,12 +2,13 @@
 //!
 //! A world is made whole before anything of it is in force, and replaces the old one at once.
 
+use std::collections::VecDeque;
 use std::net::{IpAddr, Ipv6Addr};
 use std::ops::Range;
 use std::sync::Arc;
 use std::time::Instant;
 
-use hashbrown::HashMap;
+use hashbrown::{HashMap, HashSet};
 use ipnetwork::IpNetwork;
 
 use super::report::RuleRow;
@@ -78,7 +79,7 @@ impl PeerKind {
 #[derive(Debug)]
 pub(super) struct World {
     pub(super) model: Arc<Model>,
-    pub(super) judge: Judge,
+    pub(super) judge: Arc<Judge>,
     pub(super) me: NodeId,
     /// The nodes of the room that is served here.
     room: Range<u32>,
@@ -167,7 +168,7 @@ impl Plan {
 impl World {
     pub(super) fn new(
         model: Arc<Model>,
-        judge: Judge,
+        judge: Arc<Judge>,
         me: NodeId,
         routes: Routes,
         roles: HashMap<PeerId, PeerRole>,
@@ -193,8 +194,40 @@ impl World {
     }
 
     pub(super) fn count_rule(&mut self, rule: RuleId) {
+        self.count_rule_many(rule, 1);
+    }
+
+    pub(super) fn count_rule_many(&mut self, rule: RuleId, packets: u64) {
         if let Some(matches) = self.matches.get_mut(rule.0 as usize) {
-            *matches += 1;
+            *matches += packets;
+        }
+    }
+
+    /// Goes on counting where the last world was: a rule of the same words at the same border is the same, wherever it
+    /// is written.
+    pub(super) fn take_over_matches(&mut self, old: &Self) {
+        let mut counted: HashMap<_, VecDeque<u64>> = HashMap::new();
+        let mut borders = HashSet::new();
+        for (id, &matches) in (0..).map(RuleId).zip(&old.matches).filter(|(_, matches)| **matches > 0) {
+            if let (Some(rule), Some(border)) = (old.judge.rule(id), old.judge.border_of(id)) {
+                borders.insert(border);
+                counted
+                    .entry((rule.border, rule.direction, rule.text, rule.stage))
+                    .or_default()
+                    .push_back(matches);
+            }
+        }
+        if counted.is_empty() {
+            return;
+        }
+        for (id, matches) in (0..).map(RuleId).zip(&mut self.matches) {
+            // The words of a rule are made for the asking, and most borders counted nothing.
+            if self.judge.border_of(id).is_some_and(|border| borders.contains(&border))
+                && let Some(rule) = self.judge.rule(id)
+                && let Some(counted) = counted.get_mut(&(rule.border, rule.direction, rule.text, rule.stage))
+            {
+                *matches = counted.pop_front().unwrap_or(0);
+            }
         }
     }
 

@@ -1,16 +1,20 @@
-//! Floor 5: the seam to the kernel. TUN, UDP, netlink, clock, files: each thin, with no policy, and each refusal an
+//! Floor 5: the seam to the kernel. TUN, UDP, netlink, nft, clock, files: each thin, with no policy, and each refusal an
 //! error that says the mend. All `unsafe` of the project is in here.
 
 pub mod batch;
+pub mod capabilities;
 pub mod clock;
 pub mod key_file;
 pub mod multicast;
+pub mod netfilter;
 pub mod netlink;
+pub mod nft;
 pub mod path_mtu;
 #[cfg(feature = "portmap")]
 pub mod portmap;
 pub mod random;
 mod ready;
+pub mod session;
 mod sockopt;
 pub mod store;
 pub mod syslog;

@@ -24,6 +24,10 @@ const FILES_MAX: usize = 10_000;
 const MAGIC: &str = "vpmesh-accepted 1 ";
 /// The note of an installation that is under way, in `.accepted/`.
 const UNDER_WAY: &str = ".under-way";
+/// The file of what waits for its confirmation: a hash a line, and a line that is none.
+const UNCONFIRMED: &str = ".unconfirmed";
+/// Bytes of it that are read.
+const UNCONFIRMED_MAX: usize = 64 * 1024;
 /// The longest header of a kept file.
 const HEADER_MAX: usize = 1024;
 
@@ -40,6 +44,8 @@ pub struct Found {
     pub offers: Vec<Offer>,
     /// In the order of their keys.
     pub kept: Vec<Kept>,
+    /// Contents that were put in force for a while and never confirmed ([`hash`]).
+    pub unconfirmed: Vec<[u8; 32]>,
     /// For the log at WARN.
     pub notes: Vec<Fault>,
 }
@@ -74,6 +80,7 @@ impl Store {
             }
         }
         self.read_kept(&mut found)?;
+        self.read_unconfirmed(&mut found);
         Ok(found)
     }
 
@@ -122,15 +129,51 @@ impl Store {
         Ok(())
     }
 
+    fn read_unconfirmed(&self, found: &mut Found) {
+        let path = self.accepted().join(UNCONFIRMED);
+        match whole_file::read_text(&path, UNCONFIRMED_MAX) {
+            Ok(text) => found.unconfirmed = text.lines().filter_map(unhex).collect(),
+            Err(error) if error.is_not_found() => {}
+            Err(error) => found.notes.push(unread(&path, &error)),
+        }
+    }
+
+    /// Writes down which contents are put in force and not confirmed, so that no start takes them for good; `None`: a
+    /// confirmation is waited for no more.
+    ///
+    /// # Errors
+    /// The system's; what was written down before is.
+    pub fn set_unconfirmed(&self, hashes: Option<&[[u8; 32]]>) -> Result<(), FileError> {
+        let path = self.accepted().join(UNCONFIRMED);
+        let Some(hashes) = hashes else {
+            return match fs::remove_file(&path) {
+                Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+                    Err(FileError::Io { path, error })
+                }
+                _ => Ok(()),
+            };
+        };
+        self.make_accepted()?;
+        // A file without a byte could be written where nothing else can.
+        let lines = hashes.iter().map(|hash| hex(hash) + "\n");
+        let text: String = std::iter::once("# not confirmed\n".to_owned()).chain(lines).collect();
+        write_atomic(&path, text.as_bytes(), 0o600)
+    }
+
+    fn make_accepted(&self) -> Result<PathBuf, FileError> {
+        let folder = self.accepted();
+        if !folder.is_dir() {
+            fs::create_dir(&folder).map_err(|error| FileError::Io { path: folder.clone(), error })?;
+        }
+        Ok(folder)
+    }
+
     /// Keeps what was accepted; the number of files that had to be written.
     ///
     /// # Errors
     /// The system's. Files written before it are whole.
     pub fn keep(&self, kept: &[Kept]) -> Result<usize, FileError> {
-        let folder = self.accepted();
-        if !folder.is_dir() {
-            fs::create_dir(&folder).map_err(|error| FileError::Io { path: folder.clone(), error })?;
-        }
+        let folder = self.make_accepted()?;
         remove_leftovers(&folder);
         let mut written = 0;
         for kept in kept {
@@ -267,6 +310,17 @@ fn hex(bytes: &[u8]) -> String {
         let _ = write!(text, "{byte:02x}");
         text
     })
+}
+
+fn unhex(line: &str) -> Option<[u8; 32]> {
+    let mut bytes = [0; 32];
+    if line.len() != 64 || !line.is_ascii() {
+        return None;
+    }
+    for (byte, two) in bytes.iter_mut().zip(line.as_bytes().chunks(2)) {
+        *byte = u8::from_str_radix(std::str::from_utf8(two).ok()?, 16).ok()?;
+    }
+    Some(bytes)
 }
 
 /// A header of text lines, the first with a hash of all that follows; then the signature; then the roster.

@@ -154,6 +154,13 @@ impl Judge {
         })
     }
 
+    /// The border that a rule is at, without its words.
+    #[must_use]
+    pub fn border_of(&self, id: RuleId) -> Option<(&NodePath, Direction)> {
+        let origin = self.compiled.origins.get(id.0 as usize)?;
+        Some((&self.model().node(origin.border).name, origin.direction))
+    }
+
     pub(super) fn origin(&self, id: RuleId) -> Option<(Origin, &Rule)> {
         let origin = *self.compiled.origins.get(id.0 as usize)?;
         let policy = policy_at(self.model().node(origin.border), origin.direction, origin.of_host)?;

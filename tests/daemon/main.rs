@@ -1,5 +1,6 @@
 //! The daemon as a process, in a network namespace of its own.
 
+mod kernel;
 #[path = "../os/namespace.rs"]
 mod namespace;
 

@@ -325,6 +325,8 @@ class Configuration(Pages):
         "fwmark": (["0x51000000", "255", "0xff"], ["0", "0x10000", "0x100", "0x100000000", "x"]),
         "flows": (["256", "65536", "4194304"], ["255", "4194305"]),
         "log": (["info", "off", "info,vpmesh::os=debug"], ["loud", "info,", "a b=info", "vpmesh=", "=info"]),
+        "fail_safe": (["closed", "open"], ["ajar", "Closed"]),
+        "lan_admin": (["0", "1", "on", "no", "disabled"], ["2", "maybe"]),
         "receive_buffer": (["65536", "67108864"], ["65535", "67108865"]),
         "send_buffer": (["65536", "67108864"], ["65535", "67108865"]),
     }
@@ -371,7 +373,7 @@ class Configuration(Pages):
 
     def test_the_options_are_the_keys_of_the_configuration(self):
         source = (ROOT / "src/config/parse.rs").read_text()
-        keys = set(re.findall(r'(?:required|number)\(\s*keys,\s*"(\w+)"|parsed\(\s*"(\w+)"|keys\.number\("(\w+)"|buffer\("(\w+)"\)', source))
+        keys = set(re.findall(r'(?:required|number)\(\s*keys,\s*"(\w+)"|parsed\(\s*"(\w+)"|keys\.number\("(\w+)"|flag\("(\w+)"|buffer\("(\w+)"\)', source))
         keys = {next(filter(None, groups)) for groups in keys}
         self.assertEqual(keys, set(self.VALUES))
         self.open("configuration")

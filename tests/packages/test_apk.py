@@ -49,7 +49,7 @@ class Apk(unittest.TestCase):
         self.assertEqual(info[apk.PI_VERSION], b"1.2.3-r1")
         self.assertEqual(info[apk.PI_ARCHITECTURE], b"mips_24kc")
         self.assertEqual(info[apk.PI_LICENSE], b"Apache-2.0")
-        self.assertEqual(info[apk.PI_DEPENDS], [[b"kmod-tun"]])
+        self.assertEqual(info[apk.PI_DEPENDS], [[name.encode()] for name in contents.DEPENDS])
         _, found, _ = apk.read(self.packed)
         self.assertEqual(info[apk.PI_INSTALLED_SIZE], sum(len(body) for *_, body in found if body is not None))
 

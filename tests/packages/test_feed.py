@@ -27,7 +27,7 @@ class Opkg(unittest.TestCase):
             data = self.packed[paragraph["Filename"]]
             self.assertEqual(paragraph["Size"], str(len(data)))
             self.assertEqual(paragraph["SHA256sum"], contents.sha256(data))
-            self.assertEqual(paragraph["Depends"], "kmod-tun")
+            self.assertEqual(paragraph["Depends"], "kmod-nf-conntrack-netlink, kmod-nft-fib, kmod-tun, nftables-json")
             self.assertNotIn("Maintainer", paragraph)
             self.assertNotIn("SourceDateEpoch", paragraph)
             self.assertEqual(list(paragraph)[-1], "Description")
@@ -66,7 +66,7 @@ class Apk(unittest.TestCase):
         self.assertEqual(entry[apk.PI_NAME - 1], b"vpmesh")
         self.assertEqual(entry[apk.PI_FILE_SIZE - 1], len(data))
         self.assertEqual(entry[apk.PI_HASHES - 1].hex(), contents.sha256(adb.read(data)[1][0][1]))
-        self.assertEqual(entry[apk.PI_DEPENDS - 1], [[b"kmod-tun"]])
+        self.assertEqual(entry[apk.PI_DEPENDS - 1], [[name.encode()] for name in contents.DEPENDS])
 
     def test_a_package_that_stands_for_another_says_so_in_both_indices(self):
         mini = sample.package(name="vpmesh-mini", provides=["vpmesh"])

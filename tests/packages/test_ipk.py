@@ -16,7 +16,7 @@ import ipk
 CONTROL = """\
 Package: vpmesh
 Version: 1.2.3-r1
-Depends: kmod-tun
+Depends: kmod-nf-conntrack-netlink, kmod-nft-fib, kmod-tun, nftables-json
 Source: feeds/vpmesh/vpmesh
 SourceName: vpmesh
 License: Apache-2.0

@@ -17,9 +17,12 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
 use tokio::time::timeout;
 
 use super::delivery::{Deliveries, Delivery};
+use super::kernel::Kernel;
 use super::notice::{Notice, Notices};
-use super::question::{Answer, ErrorLine, Published, Question, Reloaded, Request, Rows, party, service};
-use super::reload::Reloads;
+use super::question::{
+    Answer, Committed, ErrorLine, Published, Question, Reloaded, Request, Rows, party, service,
+};
+use super::reload::{Reloads, Wish};
 use crate::base::signify::FILE_MAX;
 use crate::roster::ROSTER_BYTES_MAX;
 
@@ -42,6 +45,7 @@ pub(super) struct Ears {
     reloads: Reloads,
     /// Who publishes brings megabytes: one client at a time.
     publishing: Arc<Semaphore>,
+    kernel: Kernel,
     /// Whoever gets rows: they may be many, and are gathered for one client at a time.
     rows: Arc<Semaphore>,
 }
@@ -54,10 +58,10 @@ pub(super) struct Way {
 }
 
 impl Ears {
-    pub(super) fn new(way: Way, reloads: Reloads) -> Self {
+    pub(super) fn new(way: Way, reloads: Reloads, kernel: Kernel) -> Self {
         let Way { notices, deliveries } = way;
         let one = || Arc::new(Semaphore::new(1));
-        Self { notices, deliveries, reloads, publishing: one(), rows: one() }
+        Self { notices, deliveries, reloads, publishing: one(), kernel, rows: one() }
     }
 }
 
@@ -132,6 +136,7 @@ enum Reply {
     Rows(Answer, OwnedSemaphorePermit),
     Reloaded(Reloaded),
     Published(Published),
+    Committed(Committed),
 }
 
 /// Puts a request to whom it concerns.
@@ -149,12 +154,20 @@ async fn answer(line: &[u8], read: &mut (impl AsyncRead + Unpin), ears: &Ears) -
         Request::Publish { signature, roster } => {
             return publish(signature, roster, read, ears).await.map(Reply::Published);
         }
-        Request::Reload => {
+        Request::Reload { within } => {
             let (reply, outcome) = oneshot::channel();
-            ears.reloads.send(reply).await.map_err(|_| stopping())?;
+            ears.reloads.send(Wish::Reload(within, reply)).await.map_err(|_| stopping())?;
             return outcome.await.map_err(|_| stopping())?.map(Reply::Reloaded);
         }
+        Request::Commit => {
+            let (reply, outcome) = oneshot::channel();
+            ears.reloads.send(Wish::Commit(reply)).await.map_err(|_| stopping())?;
+            return outcome.await.map_err(|_| stopping())?.map(Reply::Committed);
+        }
     };
+    if question == Question::Status {
+        ears.kernel.count().await;
+    }
     if matches!(question, Question::Flows | Question::Peers) {
         let turn = ears.rows.clone().acquire_owned().await.map_err(|_| stopping())?;
         return ask(&ears.notices, question).await.map(|rows| Reply::Rows(rows, turn)).ok_or_else(stopping);
@@ -206,6 +219,7 @@ impl Reply {
         let (answer, _turn) = match self {
             Self::Reloaded(reloaded) => return send(stream, &to_line(&reloaded)).await,
             Self::Published(published) => return send(stream, &to_line(&published)).await,
+            Self::Committed(committed) => return send(stream, &to_line(&committed)).await,
             Self::Answer(answer) => (answer, None),
             Self::Rows(answer, turn) => (answer, Some(turn)),
         };

@@ -13,9 +13,10 @@ fn with_server<F: Future<Output = ()>>(test: impl FnOnce(std::path::PathBuf) -> 
         let path = folder.path().join("control");
         let listener = UnixListener::bind(&path).unwrap();
         let (notices, mut asked) = mpsc::channel(4);
-        let (reloads, mut reload_asked) = mpsc::channel::<oneshot::Sender<Result<Reloaded, String>>>(4);
+        let (reloads, mut wishes) = mpsc::channel(4);
         let (deliveries, mut brought) = mpsc::channel::<Delivery>(4);
-        tokio::spawn(serve(listener, Ears::new(Way { notices, deliveries }, reloads)));
+        let (kernel, _end) = Kernel::begin(notices.clone());
+        tokio::spawn(serve(listener, Ears::new(Way { notices, deliveries }, reloads, kernel)));
         tokio::spawn(async move {
             while let Some(Delivery { signature, roster, reply, .. }) = brought.recv().await {
                 let words = format!("{} and {} bytes", signature.len(), roster.len());
@@ -36,14 +37,14 @@ fn with_server<F: Future<Output = ()>>(test: impl FnOnce(std::path::PathBuf) -> 
         });
         tokio::spawn(async move {
             let reloaded = ReloadReport { owners: 2, ..ReloadReport::default() };
-            while let Some(reply) = reload_asked.recv().await {
-                reply
-                    .send(Ok(Reloaded {
-                        reloaded,
-                        errors: Vec::new(),
-                        notes: vec!["bob is left out".into()],
-                    }))
-                    .unwrap();
+            while let Some(wish) = wishes.recv().await {
+                let notes = vec!["bob is left out".into()];
+                match wish {
+                    Wish::Reload(within, reply) => {
+                        reply.send(Ok(Reloaded { reloaded, errors: Vec::new(), notes, within })).unwrap();
+                    }
+                    Wish::Commit(reply) => reply.send(Err("nothing waits".to_owned())).unwrap(),
+                }
             }
         });
         timeout(Duration::from_secs(20), test(path)).await.expect("the server answers");
@@ -68,8 +69,10 @@ async fn say(path: &std::path::Path, bytes: &[u8], lines: usize) -> Vec<String> 
 #[test]
 fn a_line_is_answered_with_a_line_and_the_next_one_too() {
     with_server(async |path| {
-        let requests = b"{\"cmd\":\"flows\"}\n{\"cmd\":\"reload\"}\n";
-        let answers = say(&path, requests, 2).await;
+        let requests = b"{\"cmd\":\"flows\"}\n{\"cmd\":\"reload\"}\n{\"cmd\":\"reload\",\"within\":60}\n\
+            {\"cmd\":\"commit\"}\n";
+        let answers = say(&path, requests, 4).await;
+        assert!(answers[2].ends_with(r#","within":60}"#) && answers[3] == r#"{"error":"nothing waits"}"#);
         assert_eq!(answers[0], r#"{"rows":0}"#);
         assert!(
             answers[1].starts_with(r#"{"reloaded":{"owners":2,"#) && answers[1].contains("bob is left out")

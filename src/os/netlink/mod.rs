@@ -230,6 +230,22 @@ impl Interface {
     }
 }
 
+/// This host's own addresses, of all interfaces. Inside a tokio runtime.
+///
+/// # Errors
+/// [`NetlinkError`].
+pub async fn own_addresses() -> Result<Vec<IpAddr>, NetlinkError> {
+    let (connection, handle, _) = new_connection().map_err(NetlinkError::Connection)?;
+    let connection = tokio::spawn(connection);
+    let mut all = handle.address().get().execute();
+    let mut own = Vec::new();
+    while let Some(message) = all.try_next().await? {
+        own.extend(message::address(&message).map(|address| address.ip()));
+    }
+    connection.abort();
+    Ok(own)
+}
+
 /// What is on the interface already, of what is wanted.
 #[derive(Default)]
 struct There {

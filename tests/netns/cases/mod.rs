@@ -34,6 +34,8 @@ mod internet_egress;
 
 mod port_mapping;
 
+mod kernel_half;
+
 mod tun_offload;
 
 mod path_mtu;

@@ -83,6 +83,12 @@ impl Gateway {
         outcome.stdout
     }
 
+    /// Adds lines to its configuration.
+    pub fn configure(&self, lines: &str) {
+        let text = fs::read_to_string(self.config()).expect("the configuration was written");
+        fs::write(self.config(), format!("{text}{lines}\n")).expect("a configuration can be written");
+    }
+
     /// Where rosters name it, in IPv4.
     pub fn endpoint(&self) -> SocketAddr {
         SocketAddr::from((self.place.v4, PORT))

@@ -100,6 +100,14 @@ function levels(text) {
 		|| _('Write error, warn, info, debug, trace or off, or MODULE=LEVEL after commas');
 }
 
+function failSafe(text) {
+	return text == 'closed' || text == 'open' || _('Write closed or open');
+}
+
+function flag(text) {
+	return /^(0|1|on|off|true|false|yes|no|enabled|disabled)$/.test(text) || _('Write 1 or 0');
+}
+
 const buffer = () => whole(65536, 67108864, _('Write bytes, 65536 to 67108864'));
 
 // Key, title, help, check, what holds when it is left out (`null`: it must be written), an example.
@@ -127,6 +135,10 @@ const OPTIONS = () => [
 	  whole(256, 4194304, _('Write 256 to 4194304 flows')), '65536' ],
 	[ 'log', _('Log'), _('A level (error, warn, info, debug, trace, off), or levels by module: info,vpmesh::os=debug.'),
 	  levels, 'info' ],
+	[ 'fail_safe', _('Fail-safe'), _('What the rules for hosts on the LAN do when the daemon dies: closed keeps them in force, open takes them away.'),
+	  failSafe, 'closed' ],
+	[ 'lan_admin', _('Administration from the LAN'), _('1: ssh and these pages stay open to this router\'s LAN, whatever the rosters say. 0: policy decides.'),
+	  flag, '1' ],
 	[ 'receive_buffer', _('Receive buffer'), _('Bytes of the UDP socket\'s buffer, 65536 to 67108864.'), buffer(), '1048576' ],
 	[ 'send_buffer', _('Send buffer'), _('The same for what is sent.'), buffer(), '1048576' ]
 ];

@@ -1,0 +1,251 @@
+//! The kernel's half: hosts on the LAN, the internet and each other. None of it ever enters the daemon.
+//!
+//! ```text
+//!   nas ─────lan──┐
+//!   10.88.2.10    gw (vpmesh, NAT by nft) ──── internet ──── site
+//!   camera ──lan──┘ room attic, owner alice                  answers on every port
+//!   10.88.2.11
+//! ```
+//!
+//! Alice allows https to the internet; the camera may nothing at all.
+
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::lab::echo::{Echo, tcp_answers};
+use crate::lab::internet::Place;
+use crate::lab::iperf::{Client, Server};
+use crate::lab::lan::LanHost;
+use crate::lab::owner::Signed;
+use crate::lab::{Gateway, Internet, Lab, Namespace, Owner, wait_for};
+
+const LIMIT: Duration = Duration::from_millis(1200);
+/// iperf3's server; not in the way of the answers on every other port.
+const BULK: u16 = 5201;
+
+struct World {
+    alice: Owner,
+    nas: LanHost,
+    camera: LanHost,
+    gateway: Gateway,
+    site: Arc<Namespace>,
+    place: Place,
+    _internet: Internet,
+    lab: Lab,
+}
+
+/// What alice lets out to the internet.
+const HTTPS: &str = r#"egress = [{ allow = "tcp/443", to = "internet" }]"#;
+const HTTPS_AND_BULK: &str =
+    r#"egress = [{ allow = ["tcp/443", "tcp/5201", "udp/5201"], to = "internet", note = "bulk" }]"#;
+
+impl World {
+    fn new(egress: &str, more: &str) -> Self {
+        let lab = Lab::new();
+        let internet = Internet::new();
+        let alice = Owner::new(&lab, "alice", "10.88.0.0/16");
+        let mut gateway = Gateway::new(&lab, &internet, &alice, &alice.node("attic/gw", "10.88.1.1"));
+        gateway.configure(more);
+        gateway.take(&[&roster(&alice, &gateway, egress)]);
+        gateway.namespace.forward();
+        let [nas, camera] = [("nas", 10), ("camera", 11)].map(|(name, last)| {
+            let node = alice.node(&format!("attic/{name}"), &format!("10.88.2.{last}"));
+            LanHost::plug(&gateway, &node)
+        });
+        let [v4, v6] = alice.prefixes();
+        gateway.namespace.nft(&format!(
+            "table inet nat {{
+                chain postrouting {{
+                    type nat hook postrouting priority srcnat;
+                    ip saddr {v4} oifname eth0 masquerade
+                    ip6 saddr {v6} oifname eth0 masquerade
+                }}
+            }}"
+        ));
+        let site = Namespace::new("site");
+        let place = internet.attach(&site);
+        gateway.start(&lab);
+        let world = Self { alice, nas, camera, gateway, site, place, _internet: internet, lab };
+        wait_for("the kernel enforces its half", Duration::from_secs(20), || {
+            (world.gateway.status()["kernel"]["in_force"] == true).then_some(())
+        });
+        world
+    }
+
+    fn roster(&self, egress: &str) -> Signed {
+        roster(&self.alice, &self.gateway, egress)
+    }
+
+    fn echo(&self) -> Echo {
+        Echo::on_every_port_of_eth0(&self.site)
+    }
+
+    /// Which families get through to a port of the site.
+    fn reaches(&self, host: &LanHost, port: u16) -> [bool; 2] {
+        self.place
+            .addresses()
+            .map(|address| tcp_answers(&*host.namespace, SocketAddr::new(address, port), LIMIT))
+    }
+
+    /// How often the rules of a border matched.
+    fn matches(&self, border: &str, direction: &str) -> u64 {
+        let status = self.gateway.status();
+        let rules = status["rules"].as_array().expect("there are rules");
+        let of_border =
+            rules.iter().filter(|rule| rule["border"] == border && rule["direction"] == direction);
+        of_border.filter_map(|rule| rule["matches"].as_u64()).sum()
+    }
+
+    fn v4(&self) -> IpAddr {
+        self.place.v4.into()
+    }
+}
+
+fn roster(alice: &Owner, gateway: &Gateway, egress: &str) -> Signed {
+    alice.sign(&format!(
+        r#"
+        {egress}
+        [[room]]
+        name = "attic"
+          [[room.gateway]]
+          name = "gw"
+          ipv4 = "10.88.1.1"
+          key  = "{key}"
+          endpoints = ["{endpoint}"]
+          [[room.station]]
+          name = "nas"
+          ipv4 = "10.88.2.10"
+          lan  = true
+          ingress = [{{ allow = "tcp/445" }}]
+          [[room.station]]
+          name = "camera"
+          ipv4 = "10.88.2.11"
+          lan  = true
+          egress = [{{ allow = ["tcp/445", "tcp/446"], to = "alice/attic/nas" }}]
+        "#,
+        key = gateway.node.public,
+        endpoint = gateway.endpoint(),
+    ))
+}
+
+const ALL: [bool; 2] = [true, true];
+const NONE: [bool; 2] = [false, false];
+
+#[test]
+fn what_never_enters_the_daemon_is_policed_and_counted() {
+    let world = World::new(HTTPS, "");
+    let _echo = world.echo();
+    let _answers = Echo::on_every_port_of_eth0(&world.nas.namespace);
+    assert_eq!(world.reaches(&world.nas, 443), ALL);
+    assert_eq!(world.reaches(&world.nas, 80), NONE);
+    assert_eq!(world.reaches(&world.camera, 443), NONE);
+    for address in world.nas.node.addresses() {
+        let ask = |port| tcp_answers(&*world.camera.namespace, SocketAddr::new(address, port), LIMIT);
+        assert!(ask(445) && !ask(446) && !ask(22), "the camera's way to the nas at {address}");
+    }
+    // One first packet in each family.
+    assert_eq!(world.matches("alice", "egress"), 2, "{}", world.gateway.status());
+    assert_eq!(world.matches("alice/attic/nas", "ingress"), 2, "{}", world.gateway.status());
+    let status = world.gateway.status();
+    assert!(status["kernel"]["drops"]["denied"].as_u64().unwrap() >= 6, "{status}");
+    assert_eq!(status["drops"]["denied"], serde_json::Value::Null, "the daemon saw nothing of it");
+
+    // Counters go on over a reload of the same rule, wherever it is written, and over a table that was deleted.
+    world.gateway.reload(&[&world.roster(&format!("# one line more\n{HTTPS}"))]);
+    assert_eq!(world.matches("alice", "egress"), 2);
+    assert_eq!(world.reaches(&world.nas, 443), ALL);
+    assert_eq!(world.matches("alice", "egress"), 4);
+    world.gateway.namespace.must("nft delete table inet vpmesh");
+    wait_for("the table is back", Duration::from_secs(10), || {
+        (world.gateway.status()["kernel"]["put_back"] == 1).then_some(())
+    });
+    assert_eq!(world.reaches(&world.nas, 443), ALL);
+    assert_eq!(world.matches("alice", "egress"), 6);
+}
+
+#[test]
+fn a_reload_that_denies_cuts_a_live_flow_of_the_kernel() {
+    let world = World::new(HTTPS_AND_BULK, "");
+    let _server = Server::start(&world.lab, &world.site, BULK);
+    let client = Client::start(&world.lab, &world.nas.namespace, world.v4(), BULK, "-t 12 -b 20M");
+    let passed = || world.site.received_bytes("eth0").unwrap_or(0);
+    let before = passed();
+    wait_for("it flows", Duration::from_secs(10), || (passed() > before + 500_000).then_some(()));
+    world.gateway.take(&[&world.roster(HTTPS)]);
+    let outcome = world.gateway.tool(&["reload", "--json"]);
+    assert!(outcome.is_success(), "{outcome:?}");
+    wait_for("it was cut", Duration::from_secs(10), || {
+        let cut = world.gateway.status()["last_reload"]["report"]["kernel_flows_cut"].as_u64();
+        (cut >= Some(2)).then_some(())
+    });
+    // What was under way has arrived when two looks see the same.
+    let mut last = passed();
+    wait_for("nothing passes any more", Duration::from_secs(10), || {
+        std::thread::sleep(Duration::from_millis(300));
+        let now = passed();
+        let is_still = now - last < 2_000;
+        last = now;
+        is_still.then_some(())
+    });
+    drop(client);
+}
+
+#[test]
+fn a_flow_of_the_kernel_that_stays_allowed_loses_no_packet_in_reloads() {
+    let world = World::new(HTTPS_AND_BULK, "");
+    let _server = Server::start(&world.lab, &world.site, BULK);
+    let client = Client::start(&world.lab, &world.nas.namespace, world.v4(), BULK, "-u -b 4M -t 5");
+    let passed = || world.site.received_bytes("eth0").unwrap_or(0);
+    let before = passed();
+    wait_for("it flows", Duration::from_secs(10), || (passed() > before + 200_000).then_some(()));
+    for _ in 0..5 {
+        world.gateway.reload(&[&world.roster(HTTPS_AND_BULK)]);
+    }
+    let report = client.report(Duration::from_secs(30));
+    assert_eq!(report.lost, Some(0), "{report:?}");
+    assert!(report.error.is_none() && report.bytes() > 1_000_000, "{report:?}");
+}
+
+#[test]
+fn a_daemon_that_is_killed_leaves_what_the_fail_safe_says() {
+    for (more, then) in [("", NONE), ("fail_safe = \"open\"", ALL)] {
+        let mut world = World::new(HTTPS, more);
+        let _echo = world.echo();
+        assert_eq!((world.reaches(&world.nas, 443), world.reaches(&world.nas, 80)), (ALL, NONE));
+        world.gateway.kill();
+        if then == ALL {
+            wait_for("the table is gone", Duration::from_secs(10), || {
+                let tables = world.gateway.namespace.must("nft list tables");
+                (!tables.contains("vpmesh")).then_some(())
+            });
+        }
+        assert_eq!((world.reaches(&world.nas, 443), world.reaches(&world.nas, 80)), (ALL, then), "{more}");
+    }
+}
+
+#[test]
+fn a_daemon_that_is_told_to_stop_takes_the_table_along() {
+    let mut world = World::new(HTTPS, "");
+    let _echo = world.echo();
+    assert_eq!(world.reaches(&world.nas, 80), NONE);
+    world.gateway.stop();
+    assert_eq!(world.reaches(&world.nas, 80), ALL);
+}
+
+#[test]
+fn a_reload_that_nobody_confirms_is_rolled_back_in_the_kernel() {
+    let world = World::new(HTTPS, "");
+    let _echo = world.echo();
+    let outcome = world.gateway.tool(&["reload", "--commit-within", "6"]);
+    assert!(outcome.is_success() && outcome.stdout.contains("not confirmed: in 6 s"), "{outcome:?}");
+    world.gateway.take(&[&world.roster(r#"egress = [{ allow = "tcp/80", to = "internet" }]"#)]);
+    let reached = |port, to| {
+        wait_for("the kernel judges anew", Duration::from_secs(20), || {
+            (world.reaches(&world.nas, port) == to).then_some(())
+        });
+    };
+    reached(80, ALL);
+    reached(443, ALL);
+    assert_eq!(world.reaches(&world.nas, 80), NONE);
+}
