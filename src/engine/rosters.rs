@@ -317,7 +317,7 @@ impl Engine {
                 self.end(at);
                 self.offer(peer, owner, hash, signature, roster, now);
             }
-            (Task::Serve, Ok(Some(Said::Get { owner, hash }))) => self.serve(at, owner, hash, now),
+            (Task::Serve, Ok(Some(Said::Get { owner, hash }))) => self.hand_over(at, owner, hash, now),
             (Task::Serve, Ok(Some(Said::Bring { signature, roster }))) => {
                 self.take_brought(at, signature, roster, now);
             }
@@ -344,7 +344,7 @@ impl Engine {
         }
     }
 
-    fn serve(&mut self, at: usize, owner: OwnerTag, hash: ShortHash, now: Instant) {
+    fn hand_over(&mut self, at: usize, owner: OwnerTag, hash: ShortHash, now: Instant) {
         let via = self.travel.transfers[at].via;
         let content = match via {
             Via::Peer(peer) if self.link_of(peer).is_some() => {

@@ -99,7 +99,7 @@ pub(super) fn enforce_without_daemon(config: &Config) {
         return;
     }
     // Where there are none, nobody can say what is to be enforced; the start has told why.
-    let Ok(loaded) = load(config, None, Unconfirmed::LeaveOut) else { return };
+    let Ok(loaded) = load(config, None, &[], Unconfirmed::LeaveOut) else { return };
     let policy =
         Policy::new(&Arc::new(Judge::new(loaded.model)), config).filter(|policy| policy.lan_stations > 0);
     let Some(policy) = policy else { return };

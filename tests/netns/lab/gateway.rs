@@ -126,12 +126,6 @@ impl Gateway {
         }
     }
 
-    /// One more line of the configuration.
-    pub fn configure(&self, line: &str) {
-        let config = fs::read_to_string(self.config()).expect("the configuration can be read");
-        fs::write(self.config(), config + line + "\n").expect("a configuration can be written");
-    }
-
     /// Where it sends to a mesh node, as `vpmesh peers` has it.
     pub fn endpoint_of(&self, peer: &Node) -> Option<SocketAddr> {
         let peers = self.peers();
