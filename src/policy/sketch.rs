@@ -2,6 +2,8 @@
 //!
 //! Panics on whatever it does not understand.
 
+pub mod dice;
+
 use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::sync::Arc;

@@ -47,3 +47,5 @@ mod crowd;
 mod bad_rosters;
 
 mod thousand_stations;
+
+mod nft_truth;

@@ -128,6 +128,8 @@ const OPTIONS = () => [
 	  fwmark, _('none') ],
 	[ 'metrics', _('Metrics'), _('ADDRESS:PORT where /metrics is served to Prometheus. Anybody who reaches it can read it.'),
 	  addressAndPort, _('none') ],
+	[ 'tls_listen', _('TLS'), _('ADDRESS:PORT where TLS is answered, for nodes whose UDP is blocked. The daemon\'s user can open no port below 1024.'),
+	  addressAndPort, _('none') ],
 	// The daemon's user can write in this folder, and not where the socket is when the key is left out.
 	[ 'control', _('Control socket'), _('Its path; LuCI and "vpmesh status" ask there.'), socketPath, null,
 	  '/var/run/vpmesh/control.sock' ],
