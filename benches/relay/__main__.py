@@ -18,6 +18,7 @@ sys.dont_write_bytecode = True  # the tree stays as it was
 import chart
 import idle
 import judge
+import kernel
 import lab
 import load
 import machine
@@ -35,6 +36,7 @@ PARTS = {
     "tun": lambda candidate, options: tun.measure(candidate, options.seconds),
     "policy": lambda candidate, options: policy.measure(candidate, options.seconds, options.generator),
     "judge": lambda candidate, options: judge.measure(options.judge),
+    "kernel": lambda candidate, options: kernel.measure(options.vpmesh),
     "idle": lambda candidate, options: idle.measure(candidate, options.seconds),
     "memory": lambda candidate, options: memory.measure(candidate, options.seconds, options.generator),
 }

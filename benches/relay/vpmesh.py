@@ -24,7 +24,7 @@ BORDERS = 8
 
 class Vpmesh(StockStations):
     def __init__(self, name, program, rules):
-        self.parts = ("stations", "load", "tun", "idle", "memory", *(("policy", "judge") if rules else ()))
+        self.parts = ("stations", "load", "tun", "idle", "memory", *(("policy", "judge", "kernel") if rules else ()))
         self.name = name
         self.program = program
         self.rules = rules

@@ -5,6 +5,9 @@ use super::schema::{Expression, Item, Statement};
 use crate::packet::protocol;
 use crate::roster::Service;
 
+/// Ports, or protocols, up to this many are each matched by a rule of the kernel's.
+const APART_MAX: usize = 4;
+
 /// In order, apart from each other, and none twice.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(super) struct Services {
@@ -62,12 +65,11 @@ impl Services {
         }
         let mut matches = Vec::new();
         for (protocol, ports) in [("tcp", &self.tcp), ("udp", &self.udp)] {
-            let of = |ports: &[u16; 2]| Item::Element(port(*ports));
-            let ports = ports.iter().map(of).collect();
-            matches.extend(one_of(Expression::Payload { protocol, field: "dport" }, ports));
+            let ports = ports.iter().map(|&ports| port(ports)).collect();
+            matches.extend(each_or_all(&Expression::Payload { protocol, field: "dport" }, ports));
         }
-        let protocols = self.protocols.iter().map(|&number| Item::Element(Expression::Number(number.into())));
-        matches.extend(one_of(Expression::Meta { key: "l4proto" }, protocols.collect()));
+        let protocols = self.protocols.iter().map(|&number| Expression::Number(number.into())).collect();
+        matches.extend(each_or_all(&Expression::Meta { key: "l4proto" }, protocols));
         matches.into_iter().map(Some).collect()
     }
 }
@@ -82,6 +84,16 @@ pub(super) fn icmp(family: Family) -> u8 {
 
 pub(super) fn port([first, last]: [u16; 2]) -> Expression {
     if first == last { Expression::Number(first.into()) } else { Expression::Range([first, last]) }
+}
+
+/// A few are matched one by one: to name an anonymous set the kernel walks over all the sets of the table, so that
+/// thousands of them take seconds to load.
+fn each_or_all(left: &Expression, values: Vec<Expression>) -> Vec<Statement> {
+    if values.len() > APART_MAX {
+        return one_of(left.clone(), values.into_iter().map(Item::Element).collect()).into_iter().collect();
+    }
+    let each = |right| Statement::Match { op: "==", left: left.clone(), right };
+    values.into_iter().map(each).collect()
 }
 
 /// That something is one of these; `None` where there are none.

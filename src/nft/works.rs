@@ -13,8 +13,6 @@ use crate::base::DropReason;
 
 /// Lines in the log, a second and at once, of all rules together.
 const LOG: Limit = Limit { name: "log_lines", per_second: 10, burst: 50 };
-/// Addresses up to this many stand in the rule itself; more are a set of their own, which other rules share.
-const INLINE_MAX: usize = 4;
 /// The longest name that a chain is given.
 const NAME_MAX: usize = 100;
 
@@ -105,7 +103,8 @@ impl Works {
     pub(super) fn addresses(&mut self, field: Expression, reach: &Reach) -> Option<Statement> {
         match reach {
             Reach::All | Reach::Nobody => None,
-            Reach::Some(prefixes) if prefixes.len() <= INLINE_MAX => one_of(field, elements(prefixes)),
+            Reach::Some(prefixes) if prefixes.len() == 1 => one_of(field, elements(prefixes)),
+            // Other rules share it.
             Reach::Some(prefixes) => {
                 let right = Expression::Word(format!("@{}", self.address_set(prefixes)));
                 Some(Statement::Match { op: "==", left: field, right })
