@@ -9,6 +9,7 @@ pub mod name;
 pub mod prefix;
 pub mod reason;
 pub mod signify;
+pub mod virtual_endpoint;
 
 pub use endpoint::{Endpoint, EndpointError};
 pub use key::{KeyError, PrivateKey, PublicKey};
@@ -17,3 +18,4 @@ pub use link::{LINK_PORT, link_address};
 pub use name::{Name, NameError, NodePath};
 pub use prefix::canonical;
 pub use reason::DropReason;
+pub use virtual_endpoint::{VirtualEndpoint, is_virtual};

@@ -42,14 +42,15 @@ const IDLE: Duration = Duration::from_secs(3600);
 pub(super) struct EventLoop {
     pub(super) engine: Engine,
     pub(super) udp: UdpPort,
-    pub(super) tun: TunDevice,
+    /// A relay has none.
+    pub(super) tun: Option<TunDevice>,
     pub(super) clock: Clock,
     pub(super) slots: ReceiveSlots,
     pub(super) outbox: Outbox,
     pub(super) notices: mpsc::Receiver<Notice>,
     pub(super) resolver: Resolver,
-    pub(super) keeper: Keeper,
     pub(super) neighbours: Neighbours,
+    pub(super) keeper: Option<Keeper>,
     pub(super) facts: Facts,
     /// Reads of the socket that failed since one succeeded.
     pub(super) failures: u32,
@@ -95,7 +96,9 @@ impl EventLoop {
                 Err(failure) => break End::Fail(failure),
             }
         };
-        self.keeper.end().await;
+        if let Some(keeper) = self.keeper {
+            keeper.end().await;
+        }
         match end {
             End::Stop => Ok(()),
             End::Fail(why) => Err(why),
@@ -114,7 +117,7 @@ impl EventLoop {
             () = ready(()), if more => None,
             _ = self.udp.readable() => None,
             // While the backlog lasts, `turn` leaves the device alone.
-            _ = self.tun.readable(), if !self.udp.has_backlog() => None,
+            _ = readable(self.tun.as_ref()), if !self.udp.has_backlog() => None,
             _ = self.udp.writable(), if self.udp.has_backlog() => None,
             () = &mut timer => {
                 // A timer that was let go by rests until the engine sets it again.
@@ -194,9 +197,10 @@ impl EventLoop {
         if self.udp.has_backlog() {
             return Ok(false);
         }
+        let Some(tun) = &mut self.tun else { return Ok(false) };
         let (engine, outbox) = (&mut self.engine, &mut self.outbox);
-        let outcome = self.tun.receive(|packets| engine.handle_tun(packets, now, outbox));
-        let malformed = self.tun.take_malformed();
+        let outcome = tun.receive(|packets| engine.handle_tun(packets, now, outbox));
+        let malformed = tun.take_malformed();
         if malformed > 0 {
             self.engine.count_drop(DropReason::Malformed, malformed);
         }
@@ -206,7 +210,7 @@ impl EventLoop {
                 Ok(batch == Batch::More)
             }
             Err(error) if is_gone(&error) => {
-                Err(format!("interface {} was deleted; start vpmesh again", self.tun.name()))
+                Err(format!("interface {} was deleted; start vpmesh again", tun.name()))
             }
             Err(error) => {
                 tracing::debug!(%error, "TUN read failed");
@@ -223,7 +227,7 @@ impl EventLoop {
         for transmit in self.outbox.transmits() {
             self.udp.send(&transmit, now.instant);
         }
-        let refused = self.tun.send(self.outbox.tun_packets());
+        let refused = self.tun.as_mut().map_or(0, |tun| tun.send(self.outbox.tun_packets()));
         self.outbox.clear();
         let losses = self.udp.take_losses();
         if losses.refused + refused > 0 {
@@ -273,8 +277,10 @@ impl EventLoop {
     fn serve(&mut self, model: Arc<Model>, reply: oneshot::Sender<Result<ReloadReport, String>>) {
         let now = self.clock.read();
         let outcome = self.engine.reload(model, now).map_err(|error| error.to_string());
-        if outcome.is_ok() {
-            self.keeper.want(wanted(&self.engine, self.facts.mtu));
+        if outcome.is_ok()
+            && let Some(keeper) = &self.keeper
+        {
+            keeper.want(wanted(&self.engine, self.facts.mtu));
         }
         let _ = reply.send(outcome);
     }
@@ -291,7 +297,7 @@ impl EventLoop {
             Question::Status => Answer::Status(Box::new(DaemonStatus {
                 version: env!("CARGO_PKG_VERSION").to_owned(),
                 uptime: now.instant.saturating_duration_since(self.facts.started).as_secs(),
-                interface: self.tun.name().to_string(),
+                interface: self.tun.as_ref().map(|tun| tun.name().to_string()).unwrap_or_default(),
                 listen: self.facts.listen,
                 last_reload: self.facts.last_reload.as_ref().map(|(at, last)| LastReload {
                     ago: now.instant.saturating_duration_since(*at).as_secs(),
@@ -299,7 +305,7 @@ impl EventLoop {
                 }),
                 socket_overflows: self.udp.overflows(),
                 socket_refused: self.udp.refused(),
-                oversized: self.tun.oversized(),
+                oversized: self.tun.as_ref().map_or(0, TunDevice::oversized),
                 engine: self.engine.status(now),
             })),
             Question::Flows => Answer::Flows(self.engine.flows(now)),
@@ -308,6 +314,14 @@ impl EventLoop {
                 Answer::Explain(self.engine.explain(&from, &to, service))
             }
         }
+    }
+}
+
+/// Waits until the device has something to read; for ever where there is none.
+async fn readable(tun: Option<&TunDevice>) {
+    match tun {
+        Some(tun) => _ = tun.readable().await,
+        None => std::future::pending().await,
     }
 }
 

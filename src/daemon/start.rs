@@ -87,7 +87,9 @@ async fn start(path: &Path, config: Config) -> Result<(EventLoop, SocketFile), R
         receive_buffer: config.receive_buffer,
         send_buffer: config.send_buffer,
     })?;
-    let tun = TunDevice::open(&config.interface, config.mtu)?;
+    // A relay, OWNER/NAME, opens no packet.
+    let serves_a_room = config.node.segments().len() > 2;
+    let tun = serves_a_room.then(|| TunDevice::open(&config.interface, config.mtu)).transpose()?;
     let scrapes = match config.metrics {
         Some(address) => {
             let bound = TcpListener::bind(address).await;
@@ -109,7 +111,10 @@ async fn start(path: &Path, config: Config) -> Result<(EventLoop, SocketFile), R
         introducers: introducers.collect(),
     };
     let engine = Engine::new(engine_config, now);
-    let keeper = Keeper::begin(tun.index(), wanted(&engine, config.mtu)).await?;
+    let keeper = match &tun {
+        Some(tun) => Some(Keeper::begin(tun.index(), wanted(&engine, config.mtu)).await?),
+        None => None,
+    };
     tracing::info!(node = %config.node, interface = %config.interface, listen = config.listen, "started");
 
     let (notices, waiting) = mpsc::channel(WAITING_MAX);
@@ -121,7 +126,8 @@ async fn start(path: &Path, config: Config) -> Result<(EventLoop, SocketFile), R
         last_reload: None,
     };
     tasks(path, config, UnixListener::from_std(listener)?, scrapes, &notices)?;
-    let interface_index = tun.index();
+    // An index that no interface has, where there is none.
+    let interface_index = tun.as_ref().map_or(0, TunDevice::index);
     let event_loop = EventLoop {
         engine,
         udp,

@@ -3,7 +3,8 @@
 use std::time::Instant;
 
 use super::{Datagram, Engine, Now, Outbox};
-use crate::base::DropReason;
+use crate::base::{DropReason, is_virtual};
+use crate::mesh::frame::FRAME_TYPE;
 use crate::packet::Ecn;
 use crate::table::{PeerId, Via};
 use crate::tunnel::{Endpoint, Opened, Sealed, TunnelEvent, WAITING_BYTES_MAX};
@@ -13,6 +14,10 @@ impl Engine {
     /// the next batch; an outbox takes a batch of its own size, and what does not fit is dropped and counted.
     pub fn handle_udp(&mut self, datagrams: &mut [Datagram<'_>], now: Now, out: &mut Outbox) {
         for datagram in datagrams {
+            if is_virtual(datagram.source.ip()) {
+                self.counters.drop(DropReason::VirtualSource);
+                continue;
+            }
             let source = Endpoint { address: datagram.source, local: datagram.local };
             for segment in datagram.bytes.chunks_mut(datagram.stride.max(1)) {
                 self.handle_datagram(source, Ecn::from_bits(datagram.ecn), segment, now.instant, out);
@@ -22,6 +27,22 @@ impl Engine {
     }
 
     fn handle_datagram(
+        &mut self,
+        source: Endpoint,
+        outer: Ecn,
+        datagram: &mut [u8],
+        now: Instant,
+        out: &mut Outbox,
+    ) {
+        if datagram.first() == Some(&FRAME_TYPE) {
+            self.handle_frame(source, outer, datagram, now, out);
+        } else {
+            self.handle_sealed(source, outer, datagram, now, out);
+        }
+    }
+
+    /// Takes a message of WireGuard's, from the underlay or out of a frame.
+    pub(super) fn handle_sealed(
         &mut self,
         source: Endpoint,
         outer: Ecn,
@@ -48,7 +69,7 @@ impl Engine {
                 match out.space(len) {
                     Some(space) => {
                         space[..len].copy_from_slice(&scratch[..len]);
-                        out.commit(peer, source, 0, len);
+                        self.commit(peer, source, 0, len, out);
                     }
                     None => self.counters.drop(DropReason::QueueFull),
                 }
@@ -66,7 +87,7 @@ impl Engine {
         while self.tunnels.has_waiting(peer) {
             let Some(space) = out.space(WAITING_BYTES_MAX) else { return };
             match self.tunnels.seal_waiting(peer, space, now) {
-                Some(Sealed::Send { to, len }) => out.commit(Some(peer), to, 0, len),
+                Some(Sealed::Send { to, len }) => self.commit(Some(peer), to, 0, len, out),
                 _ => return,
             }
         }
@@ -76,14 +97,17 @@ impl Engine {
     pub(super) fn settle(&mut self, now: Instant, out: &mut Outbox) {
         while let Some(space) = out.space(0) {
             match self.tunnels.handle_timeout(space, now) {
-                Some((peer, Sealed::Send { to, len })) => out.commit(Some(peer), to, 0, len),
+                Some((peer, Sealed::Send { to, len })) => self.commit(Some(peer), to, 0, len, out),
                 Some(_) => {}
                 None => break,
             }
         }
         while let Some(event) = self.tunnels.poll_event() {
             match event {
-                TunnelEvent::Unreachable(peer) => self.ask_for_addresses(peer, now),
+                TunnelEvent::Unreachable(peer) => {
+                    self.ask_for_addresses(peer, now);
+                    self.ask_relays(peer, now, out);
+                }
                 TunnelEvent::Moved(peer) => self.ask_for_mtu(peer),
                 TunnelEvent::Up(peer) => self.handle_peer_up(peer, now, out),
             }

@@ -42,6 +42,7 @@ impl Engine {
                 let _ = (peer, now, out);
                 Ok(())
             }
+            Ok(Message::Relaying(message)) => self.handle_relaying(peer, &message, now, out),
             Err(WireError::Malformed | WireError::Version(_) | WireError::UnknownKind(_)) => {
                 Err(DropReason::NotControl)
             }
@@ -53,6 +54,7 @@ impl Engine {
         if self.link_of(peer).is_none() {
             return;
         }
+        self.register_with(peer, now, out);
         if let Some(digest) = Digest::new(&[])
             && let Err(reason) = self.send_control(peer, &Message::Digest(digest), now, out)
         {
@@ -90,7 +92,7 @@ impl Engine {
         let space = out.space(packet.len()).ok_or(DropReason::QueueFull)?;
         match self.tunnels.seal(peer, packet, space, now) {
             Sealed::Send { to, len } => {
-                out.commit(Some(peer), to, 0, len);
+                self.commit(Some(peer), to, 0, len, out);
                 Ok(())
             }
             Sealed::Waits => Ok(()),

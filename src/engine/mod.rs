@@ -16,6 +16,7 @@ mod mesh;
 mod neighbours;
 mod outbound;
 mod outbox;
+mod relaying;
 mod reload;
 pub mod report;
 mod timeout;
@@ -118,6 +119,7 @@ pub struct Engine {
     icmp: TokenBucket,
     events: VecDeque<Event>,
     timers: timeout::Timers,
+    relaying: relaying::Relaying,
     scratch: Box<[u8]>,
 }
 
@@ -139,6 +141,7 @@ impl Engine {
             icmp: TokenBucket::new(100, 50, now.instant),
             events: VecDeque::new(),
             timers: timeout::Timers::new(now.instant),
+            relaying: relaying::Relaying::default(),
             scratch: vec![0; PACKET_MAX].into_boxed_slice(),
             config,
         };

@@ -60,6 +60,7 @@ impl Engine {
         let old = self.world.replace(World::new(model, judge, plan.me, routes, roles, now.instant));
         self.listen_for_neighbours(now.instant);
         self.ask_for_changed_endpoints(old.as_ref(), now);
+        self.relay_anew(now.instant);
         self.judge_flows_again(&mut report, now);
         Ok(report)
     }
@@ -74,6 +75,7 @@ impl Engine {
                 self.counters.forget(peer);
                 self.mtus.remove(&peer);
                 self.timers.forget(peer);
+                self.relaying.forget(peer);
                 report.peers_removed += 1;
             }
         }

@@ -47,12 +47,14 @@ impl Engine {
         let tunnels = self.tunnels.poll_timeout().map(|at| (at, "tunnel"));
         let flows = self.flows.next_expiry().map(|at| (at, "flow"));
         let beacons = self.beacons.poll_timeout().map(|at| (at, "beacon"));
-        [tunnels, flows, mtus, names, beacons].into_iter().flatten().min_by_key(|&(at, _)| at)
+        let relays = self.relaying.poll_timeout().map(|at| (at, "relays"));
+        [relays, tunnels, flows, mtus, names, beacons].into_iter().flatten().min_by_key(|&(at, _)| at)
     }
 
     /// Does what is due.
     pub fn handle_timeout(&mut self, now: Now, out: &mut Outbox) {
         self.flows.expire(now.instant);
+        self.handle_relays_timeout(now.instant, out);
         if self.timers.mtus <= now.instant {
             self.timers.mtus = now.instant + MTU_EVERY;
             let mut measured: Vec<_> = self.mtus.keys().copied().collect();
@@ -89,13 +91,13 @@ impl Engine {
 
     /// The path to the peer carries IP packets of `mtu` bytes.
     pub fn handle_path_mtu(&mut self, peer: PeerId, mtu: u16) {
-        let Some(endpoint) = self.tunnels.endpoint(peer) else { return };
+        let Some((endpoint, around)) = self.underlay(peer) else { return };
         let headers = match endpoint.address.ip() {
             IpAddr::V4(_) => 20 + 8,
             IpAddr::V6(_) => 40 + 8,
         };
-        let inside = mtu.saturating_sub(headers + SEAL_OVERHEAD as u16);
-        self.mtus.insert(peer, inside.clamp(MTU_MIN - 80, self.config.mtu));
+        let inside = mtu.saturating_sub(headers + around + SEAL_OVERHEAD as u16);
+        self.mtus.insert(peer, inside.clamp(MTU_MIN - 112, self.config.mtu));
     }
 
     /// The wall clock jumped.
@@ -118,7 +120,7 @@ impl Engine {
     }
 
     pub(super) fn ask_for_mtu(&mut self, peer: PeerId) {
-        if let Some(endpoint) = self.tunnels.endpoint(peer) {
+        if let Some((endpoint, _around)) = self.underlay(peer) {
             self.push_event(Event::PathMtu { peer, endpoint: endpoint.address });
         }
     }

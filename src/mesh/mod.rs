@@ -2,4 +2,8 @@
 
 pub mod accept;
 pub mod beacon;
+pub mod frame;
+pub mod legs;
+pub mod relay;
+pub mod relaying;
 pub mod wire;

@@ -21,6 +21,7 @@ mod labels;
 mod names;
 #[doc(hidden)]
 pub mod oracle;
+mod pair;
 mod question;
 mod ruleset;
 #[doc(hidden)]

@@ -3,5 +3,6 @@
 
 mod ip;
 mod mesh;
+mod relays;
 mod town;
 mod traffic;

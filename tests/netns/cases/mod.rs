@@ -14,6 +14,8 @@ mod guest;
 
 mod gateways;
 
+mod relay;
+
 mod revocation;
 
 mod reload;
