@@ -42,6 +42,11 @@ reasons! {
     QueueFull, "queue_full", "too many packets wait for the peer's handshake or for the socket";
     BadBeacon, "bad_beacon", "what came as a beacon is none, is of nobody known, or is one too many";
     VirtualSource, "virtual_source", "the datagram says that it comes from an address that no host has (100::/64)";
+    // frames of relays
+    BadFrame, "bad_frame", "the relay frame is cut short, or its tag is not of the leg that it names";
+    NoLeg, "no_leg", "the relay frame is of a gateway that has not registered, or goes to one";
+    NoChannel, "no_channel", "the relay frame's channel is not open, or not between these two gateways";
+    RelayQuota, "relay_quota", "the owner has its share of the relay's bandwidth in use";
     SendFailed, "send_failed", "the system refused to send the datagram";
     // the packet itself
     Malformed, "malformed", "the packet is cut short or contradicts itself";

@@ -51,14 +51,15 @@ pub(super) struct EventLoop {
     pub(super) engine: Engine,
     pub(super) udp: UdpPort,
     pub(super) passages: Passages,
-    pub(super) tun: TunDevice,
+    /// A relay has none.
+    pub(super) tun: Option<TunDevice>,
     pub(super) clock: Clock,
     pub(super) slots: ReceiveSlots,
     pub(super) outbox: Outbox,
     pub(super) notices: mpsc::Receiver<Notice>,
     pub(super) resolver: Resolver,
     pub(super) deliveries: Deliveries,
-    pub(super) keeper: Keeper,
+    pub(super) keeper: Option<Keeper>,
     pub(super) neighbours: Neighbours,
     pub(super) port_mapper: PortMapper,
     pub(super) kernel: KernelEnd,
@@ -113,7 +114,12 @@ impl EventLoop {
         };
         // Nobody is told any more.
         self.notices.close();
-        tokio::join!(self.keeper.end(), self.port_mapper.end());
+        let keeper = async {
+            if let Some(keeper) = self.keeper {
+                keeper.end().await;
+            }
+        };
+        tokio::join!(keeper, self.port_mapper.end());
         self.kernel.end(matches!(end, End::Stop)).await;
         match end {
             End::Stop => Ok(()),
@@ -134,7 +140,7 @@ impl EventLoop {
             _ = self.udp.readable() => None,
             () = self.passages.ready() => None,
             // While the backlog lasts, `turn` leaves the device alone.
-            _ = self.tun.readable(), if !self.udp.has_backlog() => None,
+            _ = readable(self.tun.as_ref()), if !self.udp.has_backlog() => None,
             _ = self.udp.writable(), if self.udp.has_backlog() => None,
             () = &mut timer => {
                 // A timer that was let go by rests until the engine sets it again.
@@ -233,9 +239,10 @@ impl EventLoop {
         if self.udp.has_backlog() {
             return Ok(false);
         }
+        let Some(tun) = &mut self.tun else { return Ok(false) };
         let (engine, outbox) = (&mut self.engine, &mut self.outbox);
-        let outcome = self.tun.receive(|packets| engine.handle_tun(packets, now, outbox));
-        let malformed = self.tun.take_malformed();
+        let outcome = tun.receive(|packets| engine.handle_tun(packets, now, outbox));
+        let malformed = tun.take_malformed();
         if malformed > 0 {
             self.engine.count_drop(DropReason::Malformed, malformed);
         }
@@ -245,7 +252,7 @@ impl EventLoop {
                 Ok(batch == Batch::More)
             }
             Err(error) if is_gone(&error) => {
-                Err(format!("interface {} was deleted; start vpmesh again", self.tun.name()))
+                Err(format!("interface {} was deleted; start vpmesh again", tun.name()))
             }
             Err(error) => {
                 tracing::debug!(%error, "TUN read failed");
@@ -266,7 +273,7 @@ impl EventLoop {
                 self.udp.send(&transmit, now.instant);
             }
         }
-        let refused = self.tun.send(self.outbox.tun_packets());
+        let refused = self.tun.as_mut().map_or(0, |tun| tun.send(self.outbox.tun_packets()));
         self.outbox.clear();
         let (losses, inside) = (self.udp.take_losses(), self.passages.take_losses());
         let (refused, full) = (losses.refused + inside.refused + refused, losses.full + inside.full);
@@ -353,7 +360,9 @@ impl EventLoop {
         let outcome = self.engine.serve(judge, now).map_err(|error| error.to_string());
         if outcome.is_ok() {
             self.engine.set_shelf(shelf, now);
-            self.keeper.want(wanted(&self.engine, self.facts.mtu));
+            if let Some(keeper) = &self.keeper {
+                keeper.want(wanted(&self.engine, self.facts.mtu));
+            }
         }
         let _ = reply.send(outcome);
     }
@@ -378,7 +387,7 @@ impl EventLoop {
             Question::Status => Answer::Status(Box::new(DaemonStatus {
                 version: env!("CARGO_PKG_VERSION").to_owned(),
                 uptime: now.instant.saturating_duration_since(self.facts.started).as_secs(),
-                interface: self.tun.name().to_string(),
+                interface: self.tun.as_ref().map(|tun| tun.name().to_string()).unwrap_or_default(),
                 listen: self.facts.listen,
                 mapped: self.facts.mapped.clone(),
                 last_reload: self.facts.last_reload.as_ref().map(|(at, last)| LastReload {
@@ -387,7 +396,7 @@ impl EventLoop {
                 }),
                 socket_overflows: self.udp.overflows(),
                 socket_refused: self.udp.refused(),
-                oversized: self.tun.oversized(),
+                oversized: self.tun.as_ref().map_or(0, TunDevice::oversized),
                 unconfirmed: self
                     .facts
                     .unconfirmed
@@ -401,6 +410,14 @@ impl EventLoop {
                 Answer::Explain(self.engine.explain(&from, &to, service))
             }
         }
+    }
+}
+
+/// Waits until the device has something to read; for ever where there is none.
+async fn readable(tun: Option<&TunDevice>) {
+    match tun {
+        Some(tun) => _ = tun.readable().await,
+        None => std::future::pending().await,
     }
 }
 

@@ -100,7 +100,9 @@ async fn start(path: &Path, config: Config) -> Result<(EventLoop, SocketFile), R
         receive_buffer: config.receive_buffer,
         send_buffer: config.send_buffer,
     })?;
-    let tun = TunDevice::open(&config.interface, config.mtu)?;
+    // A relay, OWNER/NAME, opens no packet.
+    let serves_a_room = config.node.segments().len() > 2;
+    let tun = serves_a_room.then(|| TunDevice::open(&config.interface, config.mtu)).transpose()?;
     let passages = config.tls_listen.map(passages::bind).transpose()?;
     let passages = Passages::begin(config.fwmark, passages)?;
     let scrapes = match config.metrics {
@@ -124,7 +126,10 @@ async fn start(path: &Path, config: Config) -> Result<(EventLoop, SocketFile), R
         introducers: introducers.collect(),
     };
     let engine = Engine::new(engine_config, now);
-    let keeper = Keeper::begin(tun.index(), wanted(&engine, config.mtu)).await?;
+    let keeper = match &tun {
+        Some(tun) => Some(Keeper::begin(tun.index(), wanted(&engine, config.mtu)).await?),
+        None => None,
+    };
     tracing::info!(node = %config.node, interface = %config.interface, listen = config.listen, "started");
 
     let (notices, waiting) = mpsc::channel(WAITING_MAX);
@@ -138,10 +143,11 @@ async fn start(path: &Path, config: Config) -> Result<(EventLoop, SocketFile), R
         unconfirmed: None,
         kernel: KernelStatus::default(),
     };
-    let port_mapper = PortMapper::begin(config.port_mapping, config.listen, tun.index(), &notices);
+    // An index that no interface has, where there is none.
+    let interface_index = tun.as_ref().map_or(0, TunDevice::index);
+    let port_mapper = PortMapper::begin(config.port_mapping, config.listen, interface_index, &notices);
     let (deliveries, delivered) = mpsc::channel(delivery::WAITING_MAX);
     let way = control::Way { notices: notices.clone(), deliveries: deliveries.clone() };
-    let interface_index = tun.index();
     let (kernel, kernel_end) = Kernel::begin(notices.clone());
     tasks(path, config, UnixListener::from_std(listener)?, scrapes, way, delivered, kernel)?;
     let event_loop = EventLoop {

@@ -135,12 +135,17 @@ impl Engine {
         let space = out.space(bytes.len()).ok_or(DropReason::QueueFull)?;
         match self.tunnels.seal(peer, bytes, space, now) {
             Sealed::Send { to, len } => {
-                out.commit(Some(peer), to, mark as u8, len);
+                self.commit(Some(peer), to, mark as u8, len, out);
                 self.counters.to_peers.add(bytes.len());
                 Ok(())
             }
             Sealed::Waits => Ok(()),
-            Sealed::Drop(reason) => Err(reason),
+            Sealed::Drop(reason) => {
+                if reason == DropReason::NoSession {
+                    self.ask_relays(peer, now, out);
+                }
+                Err(reason)
+            }
         }
     }
 

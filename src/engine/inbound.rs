@@ -4,6 +4,7 @@ use std::time::Instant;
 
 use super::{Datagram, Engine, Now, Outbox};
 use crate::base::{DropReason, is_virtual};
+use crate::mesh::frame::FRAME_TYPE;
 use crate::packet::Ecn;
 use crate::table::{PeerId, Via};
 use crate::tunnel::{Endpoint, Opened, Sealed, TunnelEvent, WAITING_BYTES_MAX};
@@ -45,6 +46,22 @@ impl Engine {
         now: Instant,
         out: &mut Outbox,
     ) {
+        if datagram.first() == Some(&FRAME_TYPE) {
+            self.handle_frame(source, outer, datagram, now, out);
+        } else {
+            self.handle_sealed(source, outer, datagram, now, out);
+        }
+    }
+
+    /// Takes a message of WireGuard's, from the underlay or out of a frame.
+    pub(super) fn handle_sealed(
+        &mut self,
+        source: Endpoint,
+        outer: Ecn,
+        datagram: &mut [u8],
+        now: Instant,
+        out: &mut Outbox,
+    ) {
         // The packet leaves the scratch memory through `forward` while the tunnels are borrowed again.
         let mut scratch = std::mem::take(&mut self.scratch);
         match self.tunnels.open(source, datagram, &mut scratch, now) {
@@ -64,7 +81,7 @@ impl Engine {
                 match out.space(len) {
                     Some(space) => {
                         space[..len].copy_from_slice(&scratch[..len]);
-                        out.commit(peer, source, 0, len);
+                        self.commit(peer, source, 0, len, out);
                     }
                     None => self.counters.drop(DropReason::QueueFull),
                 }
@@ -82,7 +99,7 @@ impl Engine {
         while self.tunnels.has_waiting(peer) {
             let Some(space) = out.space(WAITING_BYTES_MAX) else { return };
             match self.tunnels.seal_waiting(peer, space, now) {
-                Some(Sealed::Send { to, len }) => out.commit(Some(peer), to, 0, len),
+                Some(Sealed::Send { to, len }) => self.commit(Some(peer), to, 0, len, out),
                 _ => return,
             }
         }
@@ -92,7 +109,7 @@ impl Engine {
     pub(super) fn settle(&mut self, now: Instant, out: &mut Outbox) {
         while let Some(space) = out.space(0) {
             match self.tunnels.handle_timeout(space, now) {
-                Some((peer, Sealed::Send { to, len })) => out.commit(Some(peer), to, 0, len),
+                Some((peer, Sealed::Send { to, len })) => self.commit(Some(peer), to, 0, len, out),
                 Some(_) => {}
                 None => break,
             }
@@ -102,6 +119,7 @@ impl Engine {
                 TunnelEvent::Unreachable(peer) => {
                     self.ask_for_addresses(peer, now);
                     self.ask_for_passage(peer, now);
+                    self.ask_relays(peer, now, out);
                 }
                 TunnelEvent::Silent(peer) => self.ask_for_passage(peer, now),
                 TunnelEvent::Moved(peer) => self.ask_for_mtu(peer),

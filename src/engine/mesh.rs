@@ -39,6 +39,7 @@ impl Engine {
     ) -> Result<(), DropReason> {
         match Message::parse(message) {
             Ok(Message::Digest(digest)) => self.handle_digest(peer, digest, now, out),
+            Ok(Message::Relaying(message)) => self.handle_relaying(peer, &message, now, out),
             Err(WireError::Malformed | WireError::Version(_) | WireError::UnknownKind(_)) => {
                 Err(DropReason::NotControl)
             }
@@ -48,6 +49,7 @@ impl Engine {
     /// The peer has a session that it had not before.
     pub(super) fn handle_peer_up(&mut self, peer: PeerId, now: Instant, out: &mut Outbox) {
         if self.link_of(peer).is_some() {
+            self.register_with(peer, now, out);
             self.travel.sync.handle_up(peer);
             self.travel(now, out);
         }
@@ -83,7 +85,7 @@ impl Engine {
         let space = out.space(packet.len()).ok_or(DropReason::QueueFull)?;
         match self.tunnels.seal(peer, packet, space, now) {
             Sealed::Send { to, len } => {
-                out.commit(Some(peer), to, 0, len);
+                self.commit(Some(peer), to, 0, len, out);
                 Ok(())
             }
             Sealed::Waits => Ok(()),

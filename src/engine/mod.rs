@@ -17,6 +17,7 @@ mod neighbours;
 mod outbound;
 mod outbox;
 mod passage;
+mod relaying;
 mod reload;
 pub mod report;
 mod rosters;
@@ -129,6 +130,7 @@ pub struct Engine {
     /// Where a router forwards datagrams from to here.
     mapped: Option<SocketAddr>,
     passages: passage::Passages,
+    relaying: relaying::Relaying,
     scratch: Box<[u8]>,
 }
 
@@ -153,6 +155,7 @@ impl Engine {
             timers: timeout::Timers::new(now.instant),
             mapped: None,
             passages: passage::Passages::default(),
+            relaying: relaying::Relaying::default(),
             scratch: vec![0; PACKET_MAX].into_boxed_slice(),
             config,
         };

@@ -5,6 +5,7 @@
 
 use std::net::{IpAddr, SocketAddr};
 
+use crate::mesh::frame::FRAME_OVERHEAD;
 use crate::table::PeerId;
 use crate::tunnel::{Endpoint, HANDSHAKE_MAX, SEAL_OVERHEAD};
 
@@ -93,15 +94,15 @@ impl Outbox {
         self.ends.clear();
     }
 
-    /// Room for a sealed packet of `len` bytes, or `None` when the outbox is full.
+    /// Room for a sealed packet of `len` bytes and a relay's frame around it, or `None` when the outbox is full.
     pub(super) fn space(&mut self, len: usize) -> Option<&mut [u8]> {
-        let need = (len + SEAL_OVERHEAD).max(HANDSHAKE_MAX);
+        let need = (len + SEAL_OVERHEAD).max(HANDSHAKE_MAX) + FRAME_OVERHEAD;
         let space = self.datagrams.get_mut(self.used..)?;
         (space.len() >= need && self.trains.len() < self.trains.capacity()).then_some(space)
     }
 
-    /// Takes the `len` bytes at the front of the last [`Outbox::space`].
-    pub(super) fn commit(&mut self, peer: Option<PeerId>, to: Endpoint, ecn: u8, len: usize) {
+    /// Takes the `len` bytes at the front of the last [`Outbox::space`], for an address of the underlay.
+    pub(super) fn push_datagram(&mut self, peer: Option<PeerId>, to: Endpoint, ecn: u8, len: usize) {
         let (start, end) = (self.used, self.used + len);
         self.used = end;
         if let Some(train) = self.trains.last_mut()
@@ -149,7 +150,7 @@ mod tests {
 
     fn put(outbox: &mut Outbox, peer: u32, len: usize) {
         assert!(outbox.space(len).is_some());
-        outbox.commit(Some(PeerId(peer)), to(1), 0, len);
+        outbox.push_datagram(Some(PeerId(peer)), to(1), 0, len);
     }
 
     #[test]

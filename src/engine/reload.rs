@@ -90,6 +90,7 @@ impl Engine {
         let old = self.world.replace(world);
         self.listen_for_neighbours(now.instant);
         self.ask_for_changed_endpoints(old.as_ref(), now);
+        self.relay_anew(now.instant);
         self.judge_flows_again(&mut report, now);
         Ok(report)
     }
@@ -106,6 +107,7 @@ impl Engine {
                 self.timers.forget(peer);
                 self.travel.forget(peer);
                 self.passages.forget(peer);
+                self.relaying.forget(peer);
                 report.peers_removed += 1;
             }
         }

@@ -49,13 +49,15 @@ impl Engine {
         let flows = self.flows.next_expiry().map(|at| (at, "flow"));
         let beacons = self.beacons.poll_timeout().map(|at| (at, "beacon"));
         let rosters = self.travel.poll_timeout().map(|at| (at, "rosters"));
-        let due = [tunnels, flows, mtus, names, beacons, rosters];
+        let relays = self.relaying.poll_timeout().map(|at| (at, "relays"));
+        let due = [relays, tunnels, flows, mtus, names, beacons, rosters];
         due.into_iter().flatten().min_by_key(|&(at, _)| at)
     }
 
     /// Does what is due.
     pub fn handle_timeout(&mut self, now: Now, out: &mut Outbox) {
         self.flows.expire(now.instant);
+        self.handle_relays_timeout(now.instant, out);
         if self.timers.mtus <= now.instant {
             self.timers.mtus = now.instant + MTU_EVERY;
             let mut measured: Vec<_> = self.mtus.keys().copied().collect();
@@ -93,7 +95,7 @@ impl Engine {
 
     /// The path to the peer carries IP packets of `mtu` bytes.
     pub fn handle_path_mtu(&mut self, peer: PeerId, mtu: u16) {
-        let Some(endpoint) = self.tunnels.endpoint(peer) else { return };
+        let Some((endpoint, around)) = self.underlay(peer) else { return };
         if is_virtual(endpoint.address.ip()) {
             return;
         }
@@ -101,8 +103,8 @@ impl Engine {
             IpAddr::V4(_) => 20 + 8,
             IpAddr::V6(_) => 40 + 8,
         };
-        let inside = mtu.saturating_sub(headers + SEAL_OVERHEAD as u16);
-        self.mtus.insert(peer, inside.clamp(MTU_MIN - 80, self.config.mtu));
+        let inside = mtu.saturating_sub(headers + around + SEAL_OVERHEAD as u16);
+        self.mtus.insert(peer, inside.clamp(MTU_MIN - 112, self.config.mtu));
     }
 
     /// The wall clock jumped.
@@ -125,7 +127,7 @@ impl Engine {
     }
 
     pub(super) fn ask_for_mtu(&mut self, peer: PeerId) {
-        let Some(endpoint) = self.tunnels.endpoint(peer) else { return };
+        let Some((endpoint, _around)) = self.underlay(peer) else { return };
         if is_virtual(endpoint.address.ip()) {
             // A stream carries any.
             self.mtus.remove(&peer);

@@ -30,7 +30,7 @@ pub enum ReloadError {
     NotListed(NodePath),
     #[error("{node} has the key {listed} in the roster, but the private key here belongs to {own}")]
     OtherKey { node: NodePath, listed: PublicKey, own: PublicKey },
-    #[error("{0} is not a gateway; `run` serves gateways")]
+    #[error("{0} is neither a gateway nor a relay; `run` serves those")]
     NotAGateway(NodePath),
     #[error("{0} peers are more than the 65,536 that one gateway has room for")]
     TooManyPeers(usize),
@@ -95,7 +95,8 @@ pub(super) struct World {
 #[derive(Debug)]
 pub(super) struct Plan {
     pub(super) me: NodeId,
-    room: NodeId,
+    /// The room that is served; a relay serves none.
+    room: Option<NodeId>,
     pub(super) roles: Vec<PeerRole>,
 }
 
@@ -103,14 +104,14 @@ impl Plan {
     /// Reads the model from the place of `node`.
     pub(super) fn new(model: &Model, node: &NodePath, own: PublicKey) -> Result<Self, ReloadError> {
         let me = model.find(node).ok_or_else(|| ReloadError::NotListed(node.clone()))?;
-        let NodeKind::Gateway { key, .. } = &model.node(me).kind else {
+        let (NodeKind::Gateway { key, .. } | NodeKind::Relay { key, .. }) = &model.node(me).kind else {
             return Err(ReloadError::NotAGateway(node.clone()));
         };
         if *key != own {
             return Err(ReloadError::OtherKey { node: node.clone(), listed: *key, own });
         }
-        let room = model.room_of(me).ok_or_else(|| ReloadError::NotAGateway(node.clone()))?;
-        let range = model.range(room);
+        let room = model.room_of(me);
+        let range = room.map_or(0..0, |room| model.range(room));
         let mut roles = Vec::new();
         for (id, node) in model.iter().filter(|(id, _)| *id != me) {
             let (key, kind) = match &node.kind {
@@ -135,6 +136,9 @@ impl Plan {
     /// Where every address is, now that peers have slots.
     pub(super) fn routes(&self, model: &Model, slots: &HashMap<NodeId, PeerId>) -> Routes {
         let mut routes = Routes::default();
+        if self.room.is_none() {
+            return routes;
+        }
         routes.insert_default(Via::Kernel);
         for (_, prefix) in model.prefixes() {
             routes.insert_unreachable(prefix);
@@ -155,7 +159,7 @@ impl Plan {
         if host == self.me {
             return Some(Via::Kernel);
         }
-        if room == self.room {
+        if Some(room) == self.room {
             return match model.node(host).kind {
                 NodeKind::LanStation => Some(Via::Kernel),
                 _ => slots.get(&host).copied().map(Via::Peer),
@@ -186,6 +190,16 @@ impl World {
             matches,
             log: TokenBucket::new(LOGS_PER_SECOND, LOGS_BURST, now),
         }
+    }
+
+    pub(super) fn is_relay(&self) -> bool {
+        matches!(self.model.node(self.me).kind, NodeKind::Relay { .. })
+    }
+
+    /// The room that a gateway serves; `None` for every other peer.
+    pub(super) fn room_behind(&self, peer: PeerId) -> Option<NodeId> {
+        let role = self.roles.get(&peer)?;
+        matches!(role.kind, PeerKind::Gateway { .. }).then(|| self.model.room_of(role.node))?
     }
 
     /// Whether the place is in the room that is served here.
@@ -271,8 +285,8 @@ impl World {
     /// What is routed into the TUN device: every accepted owner's prefixes; and where hosts of the room are on the
     /// LAN, which may have the room's prefix as its own, each node of the room that is not.
     pub(super) fn kernel_routes(&self) -> Vec<IpNetwork> {
+        let Some(room) = self.model.room_of(self.me) else { return Vec::new() };
         let mut routes: Vec<_> = self.model.prefixes().map(|(_, prefix)| prefix).collect();
-        let Some(room) = self.model.room_of(self.me) else { return routes };
         let inside = || self.model.range(room).map(|id| self.model.node(NodeId(id)));
         if inside().any(|node| node.kind == NodeKind::LanStation) {
             let tunnelled = |address: &IpAddr| matches!(self.routes.lookup(*address), Some(Via::Peer(_)));

@@ -3,6 +3,10 @@
 
 pub mod accept;
 pub mod beacon;
+pub mod frame;
+pub mod legs;
+pub mod relay;
+pub mod relaying;
 pub mod sync;
 pub mod transfer;
 pub mod wire;

@@ -22,6 +22,7 @@ mod names;
 #[doc(hidden)]
 pub mod oracle;
 mod parts;
+mod pair;
 mod question;
 mod ruleset;
 #[doc(hidden)]

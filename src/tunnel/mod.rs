@@ -218,6 +218,35 @@ impl Tunnels {
         }
     }
 
+    /// The receiver index, less its low eight bits, that messages of this peer have.
+    #[must_use]
+    pub fn receiver_index(&self, id: PeerId) -> Option<u32> {
+        self.slots.get(id).map(|peer| peer.index() << 8)
+    }
+
+    /// Whose receiver index this is. What comes under it counts for the peer, like data.
+    pub fn find_index(&mut self, index: u32, source: Endpoint, len: usize) -> Option<PeerId> {
+        let (id, peer) = self.slots.by_index_mut(index)?;
+        let elsewhere = peer.endpoint().is_none_or(|home| home.address != source.address);
+        self.crowd.note(id, &mut peer.heard, elsewhere, len);
+        Some(id)
+    }
+
+    /// The peer may be here. While it has no session, or does not answer, it is looked for here; with `begin` at once.
+    pub fn try_at(&mut self, id: PeerId, endpoint: Endpoint, begin: bool, now: Instant) {
+        let Some(peer) = self.slots.get_mut(id) else { return };
+        if !peer.is_missed() {
+            return;
+        }
+        peer.set_endpoint(endpoint);
+        self.events.push(TunnelEvent::Moved(id));
+        let mut bytes = [0; HANDSHAKE_MAX];
+        if begin && let Some(len) = peer.initiate(&self.identity, &mut bytes, now) {
+            self.owed.push(Owed { peer: id, to: endpoint, bytes, len, since: now });
+            self.schedule(id, now + BUSY_TICK);
+        }
+    }
+
     /// Next thing that the tunnels want from outside.
     pub fn poll_event(&mut self) -> Option<TunnelEvent> {
         self.events.pop()
@@ -472,8 +501,8 @@ fn handshake_reason_of(error: &WireGuardError) -> DropReason {
 /// The IP address of an underlay peer as limits see it: IPv6 by /64, which is what one host has.
 fn site(address: IpAddr) -> IpAddr {
     match address.to_canonical() {
-        // Each is a host of its own, for they were counted where they came from.
-        address if is_virtual(address) => address,
+        // A path through a relay or inside TLS is a site of its own.
+        virtual_one if is_virtual(virtual_one) => virtual_one,
         IpAddr::V6(v6) => {
             let mut octets = v6.octets();
             octets[8..].fill(0);

@@ -225,6 +225,28 @@ impl Peer {
         }
     }
 
+    /// Whether there is no session, or no answer where it was last.
+    pub(super) fn is_missed(&self) -> bool {
+        !self.session.connected || self.session.initiated.is_some()
+    }
+
+    pub(super) fn set_endpoint(&mut self, endpoint: Endpoint) {
+        self.place.current = Some(endpoint);
+    }
+
+    /// Begins a handshake, whatever became of the last one; the message's length.
+    pub(super) fn initiate(&mut self, identity: &Identity, buffer: &mut [u8], now: Instant) -> Option<usize> {
+        let TunnResult::WriteToNetwork(bytes) =
+            self.tunn(identity, now).format_handshake_initiation(buffer, true)
+        else {
+            return None;
+        };
+        let len = bytes.len();
+        self.handle_initiation(now);
+        self.counts.tx_bytes += len as u64;
+        Some(len)
+    }
+
     /// Takes the next candidate, if there is one.
     fn try_next(&mut self) {
         if let Some(next) = self.place.take_next() {

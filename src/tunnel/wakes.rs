@@ -11,11 +11,11 @@ use crate::table::PeerId;
 /// A handshake message or keepalive that is to go out.
 #[derive(Debug)]
 pub(super) struct Owed {
-    peer: PeerId,
-    to: Endpoint,
-    bytes: [u8; HANDSHAKE_MAX],
-    len: usize,
-    since: Instant,
+    pub(super) peer: PeerId,
+    pub(super) to: Endpoint,
+    pub(super) bytes: [u8; HANDSHAKE_MAX],
+    pub(super) len: usize,
+    pub(super) since: Instant,
 }
 
 impl Tunnels {

@@ -4,6 +4,7 @@
 mod ip;
 mod mesh;
 mod passage;
+mod relays;
 mod town;
 mod traffic;
 mod travel;

@@ -20,6 +20,10 @@ pub struct Town {
     gateways: HashMap<String, Gateway>,
     stations: HashMap<String, Station>,
     pub now: Now,
+    /// Everything that reached a gateway or relay.
+    pub heard: Vec<(SocketAddr, Vec<u8>)>,
+    /// Whether that is kept.
+    pub listens: bool,
 }
 
 pub struct Gateway {
@@ -100,7 +104,14 @@ impl Town {
     /// Gateways and stations of these paths, with the rosters in force.
     pub fn new(rosters: &[(&str, &str)], gateways: &[&str], stations: &[(&str, &str)]) -> Self {
         let now = clock();
-        let mut town = Self { model: join(rosters), gateways: HashMap::new(), stations: HashMap::new(), now };
+        let mut town = Self {
+            model: join(rosters),
+            gateways: HashMap::new(),
+            stations: HashMap::new(),
+            now,
+            heard: vec![],
+            listens: false,
+        };
         for (i, path) in gateways.iter().enumerate() {
             let config = EngineConfig {
                 node: path.parse().unwrap(),
@@ -260,6 +271,9 @@ impl Town {
         for _ in 0..10_000 {
             let Some((from, to, mut bytes)) = wire.pop() else { return };
             let now = self.now;
+            if self.listens {
+                self.heard.push((to, bytes.clone()));
+            }
             if let Some(gateway) = self.gateways.values_mut().find(|gateway| gateway.at == to) {
                 let stride = bytes.len();
                 let datagram = Datagram { source: from, local: None, ecn: 0, bytes: &mut bytes, stride };
@@ -270,6 +284,17 @@ impl Town {
             }
         }
         panic!("a datagram goes round in circles");
+    }
+
+    /// Where a gateway or relay is.
+    pub fn at(&self, gateway: &str) -> SocketAddr {
+        self.gateways[gateway].at
+    }
+
+    /// Somebody sends a gateway a datagram.
+    pub fn inject(&mut self, from: SocketAddr, gateway: &str, datagram: Vec<u8>) {
+        let to = self.gateways[gateway].at;
+        self.run(vec![(from, to, datagram)]);
     }
 
     /// A station is at another address from now on.

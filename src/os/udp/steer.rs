@@ -21,6 +21,8 @@ pub(super) const REFUSED: u32 = 3;
 /// First word and length of the handshake's messages (WireGuard paper, section 5.4).
 const HANDSHAKE_MESSAGES: [(u32, u32); 3] = [(0x0100_0000, 148), (0x0200_0000, 92), (0x0300_0000, 64)];
 const DATA_MESSAGE: u32 = 0x0400_0000;
+/// What a relay frame's first word has more.
+const FRAME_BIT: u32 = 0x0100_0000;
 /// A data message has at least a header and a tag. Not everybody pads what is between them.
 const DATA_MIN: u32 = 32;
 
@@ -52,6 +54,8 @@ pub(super) fn program(steering: &Steering) -> Vec<sock_filter> {
             code.answer(REFUSED);
         });
     }
+    // Relay frames have their index where data messages have it, and are as long at least.
+    code.compute(AND, !FRAME_BIT);
     code.unless(EQUAL, DATA_MESSAGE, |code| code.answer(REFUSED));
     code.load(LENGTH, 0);
     code.unless(AT_LEAST, DATA_MIN, |code| code.answer(REFUSED));

@@ -77,6 +77,39 @@ proptest! {
     }
 
     #[test]
+    fn two_places_between_which_the_oracle_lets_anything_pass_could_flow(
+        rolls in prop::collection::vec(any::<u32>(), 0..400),
+        seed: u64,
+    ) {
+        let mut dice = Dice { rolls: rolls.into_iter(), seed };
+        let model = dice.world().model();
+        let judge = Judge::new(Arc::clone(&model));
+        let rooms: Vec<_> = model.iter().filter(|(_, node)| node.place.segments().len() == 2).collect();
+        for (one, _) in &rooms {
+            for (other, _) in rooms.iter().filter(|(other, _)| other != one) {
+                let could = judge.could_flow(*one, *other);
+                prop_assert_eq!(could, judge.could_flow(*other, *one));
+                let ends = |room| model.range(room).map(|id| &model.nodes[id as usize]);
+                for (a, b) in ends(*one).flat_map(|a| ends(*other).map(move |b| (a, b))) {
+                    for (from, to) in a.addresses().flat_map(|from| b.addresses().map(move |to| (from, to))) {
+                        if from.is_ipv6() != to.is_ipv6() || could {
+                            continue;
+                        }
+                        for _ in 0..4 {
+                            let traffic = dice.traffic(from.is_ipv6());
+                            let (from, to) = (judge.end(from), judge.end(to));
+                            for (from, to) in [(from, to), (to, from)] {
+                                let allowed = oracle::evaluate(&model, &Question { from, to, traffic }).0;
+                                prop_assert!(!allowed);
+                            }
+                        }
+                    }
+                }
+            }
+        }
+    }
+
+    #[test]
     fn a_range_of_ports_has_the_answer_of_each_of_its_ports(
         seed: u64,
         first in 15..35u16,

@@ -178,3 +178,24 @@ fn a_relay_is_under_no_policy_and_in_nobodys_way() {
     let answer = bench.judge.ask(&party("alice/hill"), &party("bob/room/host"), crate::roster::Service::Icmp);
     assert_eq!(answer, Err(CannotTell::Relay("alice/hill".parse().unwrap())));
 }
+
+#[test]
+fn two_rooms_could_flow_only_where_both_owners_let_something_pass() {
+    let could = |alice: &[&str], bob: &[&str]| {
+        let mut sketch = two_owners();
+        sketch.egress("alice", alice).ingress("alice", &[]).ingress("bob", bob).egress("bob", &[]);
+        let bench = Bench::new(&sketch);
+        let room = |name: &str| bench.model.find(&name.parse().unwrap()).unwrap();
+        let (one, other) = (room("alice/room"), room("bob/room"));
+        assert_eq!(bench.judge.could_flow(one, other), bench.judge.could_flow(other, one));
+        bench.judge.could_flow(one, other)
+    };
+    assert!(could(&["allow any"], &["allow tcp/22 from alice"]));
+    assert!(could(&["allow tcp/22 to bob/room/host/app"], &["allow any"]));
+    assert!(!could(&["allow any"], &[]));
+    assert!(!could(&[], &["allow any"]));
+    assert!(!could(&["allow any"], &["allow any from carol"]));
+    assert!(!could(&["allow any"], &["allow any", "deny any from alice"]));
+    assert!(!could(&["allow any"], &["allow tcp/22", "deny tcp/1-1024"]));
+    assert!(!could(&["allow any to bob/shed"], &["allow any"]));
+}

@@ -20,6 +20,8 @@ mod passage;
 
 mod joining;
 
+mod relay;
+
 mod revocation;
 
 mod reload;

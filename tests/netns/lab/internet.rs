@@ -26,7 +26,7 @@ pub struct Place {
     /// The host's own interface there.
     pub interface: String,
     /// The home router that it is behind.
-    _router: Option<Arc<Namespace>>,
+    router: Option<Arc<Namespace>>,
 }
 
 impl Place {
@@ -38,6 +38,21 @@ impl Place {
     /// Its addresses, v4 first.
     pub fn addresses(&self) -> [IpAddr; 2] {
         [self.v4.into(), self.v6.into()]
+    }
+
+    /// The home router gives its own IPv4 address to what goes out, and lets in what answers to that alone.
+    pub fn masquerade(&self) {
+        let router = self.router.as_ref().expect("the case has put it behind a home router");
+        router.nft(
+            "table inet home {
+               chain out { type nat hook postrouting priority 100; meta nfproto ipv4 oifname wan masquerade; }
+               chain through {
+                 type filter hook forward priority 0; policy drop;
+                 iifname lan accept
+                 ct state established,related accept
+               }
+             }",
+        );
     }
 }
 
@@ -83,7 +98,7 @@ impl Internet {
             interface: interface.to_owned(),
             v4: Ipv4Addr::new(192, 0, 2, number),
             v6: Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 0, 0, number.into()),
-            _router: None,
+            router: None,
         }
     }
 
@@ -144,6 +159,6 @@ impl Internet {
         host.ip(&format!("address add {v6}/128 dev eth0 nodad"));
         host.ip(&format!("route add default via 10.254.{number}.1 dev eth0 onlink"));
         host.ip("route add default via fe80::1 dev eth0");
-        Place { v4, v6, interface: "eth0".to_owned(), _router: Some(router) }
+        Place { v4, v6, interface: "eth0".to_owned(), router: Some(router) }
     }
 }

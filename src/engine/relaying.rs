@@ -1,0 +1,384 @@
+//! Paths through relays, both sides of them joined to the tunnels.
+//!
+//! On a gateway a channel of a relay is an endpoint like any other: what goes there is put into the relay's frames on
+//! its last step to the outbox, what comes out of a frame is taken as if it came from there. On a relay frames go from
+//! one gateway's leg to the other's, and nothing else of them is looked at. Both register, open and refuse by messages in
+//! their own tunnel.
+
+use std::net::{Ipv6Addr, SocketAddr};
+use std::time::{Duration, Instant};
+
+use hashbrown::{HashMap, HashSet};
+
+use super::world::{PeerKind, World};
+use super::{Engine, Outbox};
+use crate::base::{DropReason, PublicKey, VirtualEndpoint, is_virtual};
+use crate::mesh::frame::{FRAME_OVERHEAD, FrameKey, frame_index};
+use crate::mesh::legs::Legs;
+use crate::mesh::relay::{Quota, Relay};
+use crate::mesh::relaying::{Introduction, Refusal, Relaying as Said, Terms};
+use crate::mesh::wire::Message;
+use crate::packet::{Ecn, TokenBucket};
+use crate::table::PeerId;
+use crate::tunnel::Endpoint;
+
+/// How often relays are asked for a channel to one peer.
+const ASK_EVERY: Duration = Duration::from_secs(2);
+/// Verdicts about pairs that are remembered.
+const JUDGED_MAX: usize = 65_536;
+/// How often a gateway is told that a channel is closed, a second and at once, all gateways together.
+const CLOSED_PER_SECOND: u32 = 50;
+
+/// What an engine has of relays.
+#[derive(Debug, Default)]
+pub(super) struct Relaying {
+    /// This node is one.
+    relay: Option<Relay>,
+    legs: Legs,
+    /// When relays were last asked for a channel to this peer.
+    asked: HashMap<PeerId, Instant>,
+    /// Of rooms, as long as the rosters stay: whether there could be a flow.
+    judged: HashMap<(u32, u32), bool>,
+    closed: Option<TokenBucket>,
+    keys: u64,
+}
+
+impl Relaying {
+    pub(super) fn forget(&mut self, peer: PeerId) {
+        self.legs.remove_peer(peer);
+        self.asked.remove(&peer);
+        if let Some(relay) = &mut self.relay {
+            relay.remove_gateway(peer);
+        }
+    }
+
+    pub(super) fn poll_timeout(&self) -> Option<Instant> {
+        [self.legs.poll_timeout(), self.relay.as_ref().and_then(Relay::poll_timeout)]
+            .into_iter()
+            .flatten()
+            .min()
+    }
+}
+
+impl Engine {
+    /// Puts out the `len` bytes at the front of the last [`Outbox::space`], whatever kind of endpoint it goes to.
+    pub(super) fn commit(
+        &mut self,
+        peer: Option<PeerId>,
+        to: Endpoint,
+        ecn: u8,
+        len: usize,
+        out: &mut Outbox,
+    ) {
+        match VirtualEndpoint::of(to.address) {
+            None | Some(VirtualEndpoint::Tls { .. }) => out.push_datagram(peer, to, ecn, len),
+            Some(VirtualEndpoint::Relay { slot, channel }) => {
+                if let Err(reason) = self.commit_relayed((slot, channel), peer, ecn, len, out) {
+                    self.counters.drop(reason);
+                }
+            }
+        }
+    }
+
+    fn commit_relayed(
+        &mut self,
+        (slot, channel): (u16, u32),
+        peer: Option<PeerId>,
+        ecn: u8,
+        len: usize,
+        out: &mut Outbox,
+    ) -> Result<(), DropReason> {
+        let relay = PeerId(u32::from(slot));
+        let to = self.tunnels.endpoint(relay).ok_or(DropReason::NoSession)?;
+        let space = out.space(0).ok_or(DropReason::QueueFull)?;
+        let len = self.relaying.legs.wrap(relay, channel, space, len)?;
+        out.push_datagram(peer, to, ecn, len);
+        Ok(())
+    }
+
+    /// Takes a frame: on a relay to be sent on, on a gateway for what is in it.
+    pub(super) fn handle_frame(
+        &mut self,
+        source: Endpoint,
+        outer: Ecn,
+        datagram: &mut [u8],
+        now: Instant,
+        out: &mut Outbox,
+    ) {
+        let outcome = match frame_index(datagram) {
+            None => Err(DropReason::BadFrame),
+            Some(index) => match self.tunnels.find_index(index, source, datagram.len()) {
+                None => Err(DropReason::UnknownIndex),
+                Some(peer) if self.relaying.relay.is_some() => {
+                    self.relay_frame(peer, outer, datagram, now, out)
+                }
+                Some(relay) => self.relaying.legs.read(relay, datagram).map(|channel| {
+                    #[expect(clippy::cast_possible_truncation, reason = "there are 2^16 slots at most")]
+                    let address = VirtualEndpoint::Relay { slot: relay.0 as u16, channel }.address();
+                    let source = Endpoint { address, local: None };
+                    self.handle_sealed(source, outer, &mut datagram[FRAME_OVERHEAD..], now, out);
+                }),
+            },
+        };
+        if let Err(reason) = outcome {
+            self.counters.drop(reason);
+        }
+    }
+
+    fn relay_frame(
+        &mut self,
+        from: PeerId,
+        outer: Ecn,
+        datagram: &[u8],
+        now: Instant,
+        out: &mut Outbox,
+    ) -> Result<(), DropReason> {
+        let relay = self.relaying.relay.as_mut().ok_or(DropReason::NoLeg)?;
+        let space = out.space(datagram.len()).ok_or(DropReason::QueueFull)?;
+        match relay.forward(from, datagram, space, now) {
+            Ok((other, len)) => {
+                let to = self.tunnels.endpoint(other).ok_or(DropReason::NoSession)?;
+                self.commit(Some(other), to, outer as u8, len, out);
+                Ok(())
+            }
+            Err(reason) => {
+                let limit = || TokenBucket::new(CLOSED_PER_SECOND, CLOSED_PER_SECOND, now);
+                if reason == DropReason::NoChannel
+                    && self.relaying.closed.get_or_insert_with(limit).take(now)
+                    && let Some(channel) =
+                        datagram[16..].first_chunk().map(|bytes| u32::from_le_bytes(*bytes))
+                {
+                    self.say(from, Said::Closed { channel }, now, out);
+                }
+                Err(reason)
+            }
+        }
+    }
+
+    /// Takes a message about relays.
+    pub(super) fn handle_relaying(
+        &mut self,
+        peer: PeerId,
+        said: &Said,
+        now: Instant,
+        out: &mut Outbox,
+    ) -> Result<(), DropReason> {
+        match *said {
+            Said::Register(theirs) => self.handle_register(peer, theirs, now, out),
+            Said::Open { peer: wanted } => self.handle_open(peer, wanted, now, out),
+            Said::Registered { terms, .. } => {
+                if self.relaying.legs.handle_registered(peer, terms, now) {
+                    self.ask_for_missed(peer, now, out);
+                }
+                Ok(())
+            }
+            Said::Opened(introduction) => self.handle_introduction(peer, &introduction, true, now),
+            Said::Incoming(introduction) => self.handle_introduction(peer, &introduction, false, now),
+            Said::Closed { channel } => {
+                if let Some(other) = self.relaying.legs.handle_closed(peer, channel) {
+                    self.relaying.asked.remove(&other);
+                    self.ask_relays(other, now, out);
+                }
+                Ok(())
+            }
+            Said::Refused { peer: wanted, why } => {
+                tracing::debug!(peer = %wanted, why = why.sentence(), "relay refused a channel");
+                Ok(())
+            }
+        }
+    }
+
+    fn handle_register(
+        &mut self,
+        gateway: PeerId,
+        theirs: Terms,
+        now: Instant,
+        out: &mut Outbox,
+    ) -> Result<(), DropReason> {
+        let ours = self.terms(gateway).ok_or(DropReason::NoRoute)?;
+        let world = self.world.as_ref().ok_or(DropReason::NoRoute)?;
+        let owner = world.room_behind(gateway).map(|room| world.model.node(room).owner);
+        let observed = self.observed(gateway);
+        let (Some(relay), Some(owner)) = (&mut self.relaying.relay, owner) else {
+            return Err(DropReason::NotControl);
+        };
+        match relay.handle_register(gateway, owner, theirs, ours, now) {
+            Some(terms) => self.say(gateway, Said::Registered { terms, observed }, now, out),
+            None => self.say(gateway, Said::Refused { peer: self.own_key, why: Refusal::Full }, now, out),
+        }
+        Ok(())
+    }
+
+    fn handle_open(
+        &mut self,
+        gateway: PeerId,
+        wanted: PublicKey,
+        now: Instant,
+        out: &mut Outbox,
+    ) -> Result<(), DropReason> {
+        let other = self.tunnels.peer_by_key(&wanted);
+        let world = self.world.as_ref().ok_or(DropReason::NoRoute)?;
+        let Relaying { relay: Some(relay), judged, .. } = &mut self.relaying else {
+            return Err(DropReason::NotControl);
+        };
+        let opened = relay.handle_open(gateway, other, now, || {
+            other.is_some_and(|other| could_flow(world, judged, gateway, other))
+        });
+        let key = world.roles.get(&gateway).map(|role| role.key).ok_or(DropReason::NoRoute)?;
+        match (opened, other) {
+            (Ok(channel), Some(other)) => {
+                let to_other = Introduction { peer: key, channel, observed: self.observed(gateway) };
+                let to_asker = Introduction { peer: wanted, channel, observed: self.observed(other) };
+                self.say(other, Said::Incoming(to_other), now, out);
+                self.say(gateway, Said::Opened(to_asker), now, out);
+            }
+            (opened, _) => {
+                let why = opened.err().unwrap_or(Refusal::NotHere);
+                self.say(gateway, Said::Refused { peer: wanted, why }, now, out);
+            }
+        }
+        Ok(())
+    }
+
+    /// A relay says that a channel leads to a gateway.
+    fn handle_introduction(
+        &mut self,
+        relay: PeerId,
+        introduction: &Introduction,
+        asked: bool,
+        now: Instant,
+    ) -> Result<(), DropReason> {
+        let world = self.world.as_ref().ok_or(DropReason::NoRoute)?;
+        let peer = self.tunnels.peer_by_key(&introduction.peer);
+        let peer = peer.filter(|peer| world.room_behind(*peer).is_some()).ok_or(DropReason::NoRoute)?;
+        if !self.relaying.legs.handle_channel(relay, introduction.channel, peer) {
+            return Err(DropReason::NoLeg);
+        }
+        #[expect(clippy::cast_possible_truncation, reason = "there are 2^16 slots at most")]
+        let path = VirtualEndpoint::Relay { slot: relay.0 as u16, channel: introduction.channel };
+        self.tunnels.try_at(peer, Endpoint { address: path.address(), local: None }, asked, now);
+        Ok(())
+    }
+
+    /// There is a session with a mesh node: if it is a relay, and this a gateway, it is registered with.
+    pub(super) fn register_with(&mut self, peer: PeerId, now: Instant, out: &mut Outbox) {
+        let is_relay = |world: &World| {
+            world.roles.get(&peer).is_some_and(|role| matches!(role.kind, PeerKind::Relay { .. }))
+        };
+        if self.relaying.relay.is_none()
+            && self.world.as_ref().is_some_and(is_relay)
+            && let Some(ours) = self.terms(peer)
+        {
+            self.relaying.legs.begin(peer, ours, now);
+            self.handle_relays_timeout(now, out);
+        }
+    }
+
+    /// Asks every relay for a channel to a gateway that is not to be found, now and then.
+    pub(super) fn ask_relays(&mut self, peer: PeerId, now: Instant, out: &mut Outbox) {
+        let Some(key) = self.world.as_ref().and_then(|world| {
+            world.room_behind(peer)?;
+            world.roles.get(&peer).map(|role| role.key)
+        }) else {
+            return;
+        };
+        let asked = self.relaying.asked.get(&peer);
+        if asked.is_some_and(|&at| now.saturating_duration_since(at) < ASK_EVERY) {
+            return;
+        }
+        let relays: Vec<_> = self.relaying.legs.registered().collect();
+        if relays.is_empty() {
+            return;
+        }
+        self.relaying.asked.insert(peer, now);
+        for relay in relays {
+            self.say(relay, Said::Open { peer: key }, now, out);
+        }
+    }
+
+    /// A relay took the registration: gateways without a session are looked for through it, and those that were reached
+    /// through it before it forgot.
+    fn ask_for_missed(&mut self, relay: PeerId, now: Instant, out: &mut Outbox) {
+        let Some(world) = &self.world else { return };
+        let is_missed = |peer: PeerId| {
+            let at = self.tunnels.endpoint(peer).and_then(|at| VirtualEndpoint::of(at.address));
+            let was_here =
+                matches!(at, Some(VirtualEndpoint::Relay { slot, .. }) if u32::from(slot) == relay.0);
+            was_here || !self.tunnels.is_connected(peer)
+        };
+        let gateways = world.roles.iter().filter(|(_, role)| matches!(role.kind, PeerKind::Gateway { .. }));
+        let mut missed: Vec<_> =
+            gateways.filter(|(peer, _)| is_missed(**peer)).map(|(_, role)| role.key).collect();
+        missed.sort_unstable();
+        for peer in missed {
+            self.say(relay, Said::Open { peer }, now, out);
+        }
+    }
+
+    /// What is due: registrations, and what a relay lets go of.
+    pub(super) fn handle_relays_timeout(&mut self, now: Instant, out: &mut Outbox) {
+        while let Some((relay, terms)) = self.relaying.legs.poll_register(now) {
+            self.say(relay, Said::Register(terms), now, out);
+        }
+        if let Some(relay) = &mut self.relaying.relay {
+            relay.handle_timeout(now);
+        }
+    }
+
+    /// Rosters are in force: this node is a relay, or is none, and judges its pairs again.
+    pub(super) fn relay_anew(&mut self, now: Instant) {
+        let Some(world) = &self.world else { return };
+        let Relaying { relay, judged, .. } = &mut self.relaying;
+        judged.clear();
+        if !world.is_relay() {
+            *relay = None;
+            return;
+        }
+        let relay = relay.get_or_insert_with(|| Relay::new(Quota::default(), now));
+        let owner_of = |peer| world.room_behind(peer).map(|room| world.model.node(room).owner);
+        let pairs: HashSet<_> =
+            relay.pairs().into_iter().filter(|&(a, b)| could_flow(world, judged, a, b)).collect();
+        relay.handle_reload(owner_of, |a, b| pairs.contains(&(a, b)), now);
+    }
+
+    /// Where datagrams to the peer really go, and the octets that are put around them besides the tunnel's own.
+    pub(super) fn underlay(&self, peer: PeerId) -> Option<(Endpoint, u16)> {
+        let endpoint = self.tunnels.endpoint(peer)?;
+        match VirtualEndpoint::of(endpoint.address) {
+            None | Some(VirtualEndpoint::Tls { .. }) => Some((endpoint, 0)),
+            Some(VirtualEndpoint::Relay { slot, .. }) => {
+                Some((self.tunnels.endpoint(PeerId(u32::from(slot)))?, FRAME_OVERHEAD as u16))
+            }
+        }
+    }
+
+    /// What frames of a mesh node are to have, if they are to have something new.
+    fn terms(&mut self, peer: PeerId) -> Option<Terms> {
+        let number = self.relaying.keys;
+        self.relaying.keys += 1;
+        let index = self.tunnels.receiver_index(peer)? | (number & 0xff) as u32;
+        Some(Terms { index, key: FrameKey::derive(&self.config.seed, number) })
+    }
+
+    /// Where a peer is seen.
+    fn observed(&self, peer: PeerId) -> SocketAddr {
+        let seen = self.tunnels.endpoint(peer).map(|at| at.address).filter(|at| !is_virtual(at.ip()));
+        seen.unwrap_or_else(|| (Ipv6Addr::UNSPECIFIED, 0).into())
+    }
+
+    fn say(&mut self, peer: PeerId, said: Said, now: Instant, out: &mut Outbox) {
+        if let Err(reason) = self.send_control(peer, &Message::Relaying(said), now, out) {
+            self.counters.drop(reason);
+        }
+    }
+}
+
+/// Whether the rosters could allow a flow between what is behind two gateways.
+fn could_flow(world: &World, judged: &mut HashMap<(u32, u32), bool>, one: PeerId, other: PeerId) -> bool {
+    let (Some(one), Some(other)) = (world.room_behind(one), world.room_behind(other)) else { return false };
+    if judged.len() >= JUDGED_MAX {
+        judged.clear();
+    }
+    let pair = (one.0.min(other.0), one.0.max(other.0));
+    *judged.entry(pair).or_insert_with(|| world.judge.could_flow(one, other))
+}

@@ -1,0 +1,225 @@
+//! The gateway's side of relays: registers with every relay that it has a session with, several at once, and knows which
+//! channel leads to whom.
+//!
+//! A registration is a message in the relay's own tunnel, said again every [`AGAIN`] (sooner while it is unanswered), so
+//! a relay that forgot learns it again. Frames are written and read here; where they go is the tunnel's to say.
+
+use std::collections::BTreeMap;
+use std::time::{Duration, Instant};
+
+use hashbrown::HashMap;
+
+use super::frame::{FRAME_OVERHEAD, FrameHeader, ReplayWindow, read_frame, write_frame};
+use super::relaying::Terms;
+use crate::base::DropReason;
+use crate::table::PeerId;
+
+/// From one registration to the next, and while there is no answer.
+pub const AGAIN: Duration = Duration::from_secs(60);
+const AGAIN_UNANSWERED: Duration = Duration::from_secs(2);
+/// Channels of one leg at most.
+const CHANNELS_MAX: usize = 4_096;
+
+/// All legs of one gateway.
+#[derive(Debug, Default)]
+pub struct Legs {
+    /// In order, so that the same always follows from the same.
+    legs: BTreeMap<PeerId, Leg>,
+}
+
+#[derive(Debug)]
+struct Leg {
+    /// What the relay's frames have.
+    ours: Terms,
+    /// What frames to it have, once it said so.
+    theirs: Option<Terms>,
+    sent: u64,
+    window: ReplayWindow,
+    next: Instant,
+    /// Who is at the other end, if the relay said so already: its frames may be faster than its word.
+    channels: HashMap<u32, Option<PeerId>>,
+}
+
+impl Legs {
+    /// There is a session with a relay: it is registered with now, and its frames are to have `ours`, or what they have
+    /// already.
+    pub fn begin(&mut self, relay: PeerId, ours: Terms, now: Instant) {
+        if let Some(leg) = self.legs.get_mut(&relay) {
+            leg.next = now;
+            return;
+        }
+        let window = ReplayWindow::new();
+        let leg = Leg { ours, theirs: None, sent: 0, window, next: now, channels: HashMap::new() };
+        self.legs.insert(relay, leg);
+    }
+
+    /// The relay is no peer any more, or can't be reached.
+    pub fn end(&mut self, relay: PeerId) {
+        self.legs.remove(&relay);
+    }
+
+    /// Relays that answered.
+    pub fn registered(&self) -> impl Iterator<Item = PeerId> + '_ {
+        self.legs.iter().filter(|(_, leg)| leg.theirs.is_some()).map(|(&relay, _)| relay)
+    }
+
+    /// The next relay that is to be told, and what. Call until `None`.
+    pub fn poll_register(&mut self, now: Instant) -> Option<(PeerId, Terms)> {
+        let (&relay, leg) = self.legs.iter_mut().find(|(_, leg)| leg.next <= now)?;
+        leg.next = now + if leg.theirs.is_some() { AGAIN } else { AGAIN_UNANSWERED };
+        Some((relay, leg.ours))
+    }
+
+    /// When [`Legs::poll_register`] has something.
+    #[must_use]
+    pub fn poll_timeout(&self) -> Option<Instant> {
+        self.legs.values().map(|leg| leg.next).min()
+    }
+
+    /// The relay said what frames to it have; whether that is new.
+    pub fn handle_registered(&mut self, relay: PeerId, theirs: Terms, now: Instant) -> bool {
+        let Some(leg) = self.legs.get_mut(&relay) else { return false };
+        let is_new = leg.theirs != Some(theirs);
+        if is_new {
+            leg.theirs = Some(theirs);
+            leg.sent = 0;
+            leg.window = ReplayWindow::new();
+            // A relay that began anew knows none of them.
+            leg.channels.clear();
+        }
+        leg.next = now + AGAIN;
+        is_new
+    }
+
+    /// A channel leads to this peer. `false`: no leg, or too many.
+    pub fn handle_channel(&mut self, relay: PeerId, channel: u32, peer: PeerId) -> bool {
+        let Some(leg) = self.legs.get_mut(&relay) else { return false };
+        leg.note(channel, Some(peer))
+    }
+
+    /// The channel is no more; whom it led to.
+    pub fn handle_closed(&mut self, relay: PeerId, channel: u32) -> Option<PeerId> {
+        self.legs.get_mut(&relay)?.channels.remove(&channel)?
+    }
+
+    /// The peer is gone: so are the channels to it.
+    pub fn remove_peer(&mut self, peer: PeerId) {
+        self.legs.remove(&peer);
+        for leg in self.legs.values_mut() {
+            leg.channels.retain(|_, other| *other != Some(peer));
+        }
+    }
+
+    /// Reads a relay's frame; its channel. The payload lies from [`FRAME_OVERHEAD`] on.
+    ///
+    /// # Errors
+    /// Why it is none.
+    pub fn read(&mut self, relay: PeerId, datagram: &[u8]) -> Result<u32, DropReason> {
+        let leg = self.legs.get_mut(&relay).ok_or(DropReason::NoLeg)?;
+        let header = read_frame(datagram, &leg.ours.key).ok_or(DropReason::BadFrame)?;
+        if header.index != leg.ours.index {
+            return Err(DropReason::BadFrame);
+        }
+        if !leg.window.take(header.counter) {
+            return Err(DropReason::Replayed);
+        }
+        let known = leg.channels.contains_key(&header.channel) || leg.note(header.channel, None);
+        known.then_some(header.channel).ok_or(DropReason::NoChannel)
+    }
+
+    /// Makes a frame of the `len` octets at the front of `space`, which holds [`FRAME_OVERHEAD`] more; its length.
+    ///
+    /// # Errors
+    /// Why there is no such channel.
+    pub fn wrap(
+        &mut self,
+        relay: PeerId,
+        channel: u32,
+        space: &mut [u8],
+        len: usize,
+    ) -> Result<usize, DropReason> {
+        let leg = self.legs.get_mut(&relay).ok_or(DropReason::NoLeg)?;
+        let theirs = leg.theirs.ok_or(DropReason::NoLeg)?;
+        if !leg.channels.contains_key(&channel) {
+            return Err(DropReason::NoChannel);
+        }
+        let frame = space.get_mut(..len + FRAME_OVERHEAD).ok_or(DropReason::QueueFull)?;
+        frame.copy_within(..len, FRAME_OVERHEAD);
+        write_frame(frame, FrameHeader { index: theirs.index, counter: leg.sent, channel }, &theirs.key);
+        leg.sent += 1;
+        Ok(frame.len())
+    }
+}
+
+impl Leg {
+    /// `false`: there are too many.
+    fn note(&mut self, channel: u32, peer: Option<PeerId>) -> bool {
+        let has_room = self.channels.len() < CHANNELS_MAX || self.channels.contains_key(&channel);
+        if has_room {
+            self.channels.insert(channel, peer);
+        }
+        has_room
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::mesh::frame::FrameKey;
+
+    const HILL: PeerId = PeerId(7);
+    const DALE: PeerId = PeerId(8);
+    const BOB: PeerId = PeerId(1);
+
+    fn terms(index: u32) -> Terms {
+        Terms { index, key: FrameKey::from_bytes([index as u8; 16]) }
+    }
+
+    #[expect(clippy::disallowed_methods, reason = "an Instant has no other beginning")]
+    fn legs() -> (Legs, Instant) {
+        let now = Instant::now();
+        let mut legs = Legs::default();
+        legs.begin(HILL, terms(1), now);
+        (legs, now)
+    }
+
+    #[test]
+    fn registrations_are_said_again_until_answered_and_then_now_and_then() {
+        let (mut legs, now) = legs();
+        legs.begin(DALE, terms(3), now);
+        let mut told = [legs.poll_register(now).unwrap().0, legs.poll_register(now).unwrap().0];
+        told.sort_unstable();
+        assert_eq!((told, legs.poll_register(now)), ([HILL, DALE], None));
+        assert!(legs.handle_registered(HILL, terms(2), now));
+        assert!(!legs.handle_registered(HILL, terms(2), now));
+        assert_eq!(legs.registered().collect::<Vec<_>>(), [HILL]);
+        let soon = now + AGAIN_UNANSWERED;
+        assert_eq!(legs.poll_timeout(), Some(soon));
+        assert_eq!(legs.poll_register(soon), Some((DALE, terms(3))));
+        legs.end(DALE);
+        assert_eq!(legs.poll_timeout(), Some(now + AGAIN));
+    }
+
+    #[test]
+    fn frames_are_read_by_what_the_relay_was_told_and_written_only_on_open_channels() {
+        let (mut legs, now) = legs();
+        let frame = |counter, channel| {
+            let mut frame = vec![6; FRAME_OVERHEAD + 40];
+            write_frame(&mut frame, FrameHeader { index: 1, counter, channel }, &terms(1).key);
+            frame
+        };
+        assert_eq!(legs.read(HILL, &frame(0, 5)), Ok(5), "before the relay said whose it is");
+        assert!(legs.handle_channel(HILL, 5, BOB) && !legs.handle_channel(DALE, 5, BOB));
+        assert_eq!(legs.read(HILL, &frame(1, 5)), Ok(5));
+        assert_eq!(legs.read(HILL, &frame(1, 5)), Err(DropReason::Replayed));
+        assert_eq!(legs.read(DALE, &frame(2, 5)), Err(DropReason::NoLeg));
+        let mut space = vec![4; 200];
+        assert_eq!(legs.wrap(HILL, 5, &mut space, 40), Err(DropReason::NoLeg));
+        assert!(legs.handle_registered(HILL, terms(2), now) && legs.handle_channel(HILL, 5, BOB));
+        let len = legs.wrap(HILL, 5, &mut space, 40).unwrap();
+        assert_eq!((len, space[FRAME_OVERHEAD..len] == [4; 40]), (FRAME_OVERHEAD + 40, true));
+        assert_eq!(read_frame(&space[..len], &terms(2).key).map(|frame| frame.channel), Some(5));
+        assert_eq!(legs.handle_closed(HILL, 5), Some(BOB));
+        assert_eq!(legs.wrap(HILL, 5, &mut space, 40), Err(DropReason::NoChannel));
+    }
+}

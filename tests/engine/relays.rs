@@ -1,0 +1,162 @@
+//! Two gateways that can't reach each other, and relays that both reach.
+
+use vpmesh::packet::craft::Craft;
+
+use crate::ip;
+use crate::town::Town;
+
+const ALICE: &str = r#"
+owner = "alice"
+serial = 1
+[[friend]]
+owner = "bob"
+key = "OWNER(bob)"
+[[egress]]
+allow = "udp/53"
+to = "bob/den"
+[[room]]
+name = "attic"
+[[room.gateway]]
+name = "gw"
+key = "KEY(alice/attic/gw)"
+[[room.station]]
+name = "laptop"
+key = "KEY(alice/attic/laptop)"
+[[room]]
+name = "cellar"
+[[room.gateway]]
+name = "gw"
+key = "KEY(alice/cellar/gw)"
+[[room.station]]
+name = "nas"
+key = "KEY(alice/cellar/nas)"
+[[relay]]
+name = "hill"
+key = "KEY(alice/hill)"
+endpoints = ["203.0.113.4:51888"]
+"#;
+
+const BOB: &str = r#"
+owner = "bob"
+serial = 1
+[[friend]]
+owner = "alice"
+key = "OWNER(alice)"
+[[ingress]]
+allow = "udp/53"
+from = "alice/attic"
+[[room]]
+name = "den"
+[[room.gateway]]
+name = "gw"
+key = "KEY(bob/den/gw)"
+[[room.station]]
+name = "tv"
+key = "KEY(bob/den/tv)"
+"#;
+
+const ATTIC: &str = "alice/attic/gw";
+const CELLAR: &str = "alice/cellar/gw";
+const DEN: &str = "bob/den/gw";
+const HILL: &str = "alice/hill";
+const LAPTOP: &str = "alice/attic/laptop";
+const NAS: &str = "alice/cellar/nas";
+const TV: &str = "bob/den/tv";
+
+fn town() -> Town {
+    let gateways = [ATTIC, CELLAR, DEN, HILL];
+    let stations = [(LAPTOP, ATTIC), (NAS, CELLAR), (TV, DEN)];
+    Town::new(&[("alice", ALICE), ("bob", BOB)], &gateways, &stations)
+}
+
+/// Sends a datagram from one station to another's port; how many arrived by then.
+fn sent(town: &mut Town, from: &str, to: &str, port: u16) -> usize {
+    let packet = ip::udp(town.v6(from), 1_000, town.v6(to), port, 300);
+    town.send(from, &packet);
+    town.received(to).len()
+}
+
+#[test]
+fn a_packet_goes_through_the_relay_both_ways_and_the_relay_reads_none_of_it() {
+    let mut town = town();
+    town.listens = true;
+    let secret = b"the relay must not read this sentence";
+    let (from, to) = (town.v6(LAPTOP), town.v6(NAS));
+    town.send(LAPTOP, &Craft::between(from, to).udp(1_000, 7, secret));
+    let [packet] = &town.received(NAS)[..] else { panic!("one packet") };
+    assert!(packet.ends_with(secret));
+    assert_eq!(sent(&mut town, NAS, LAPTOP, 9), 1);
+    let at = town.at(HILL);
+    let addresses = [town.v6(LAPTOP), town.v6(NAS)].map(|address| match address {
+        std::net::IpAddr::V6(v6) => v6.octets(),
+        std::net::IpAddr::V4(_) => unreachable!(),
+    });
+    let heard: Vec<_> = town.heard.iter().filter(|(to, _)| *to == at).collect();
+    assert!(heard.iter().filter(|(_, bytes)| bytes[0] == 5).count() >= 2);
+    for (_, bytes) in heard {
+        let has = |needle: &[u8]| bytes.windows(needle.len()).any(|window| window == needle);
+        assert!(!has(secret) && !has(&secret[..8]) && !addresses.iter().any(|address| has(address)));
+    }
+}
+
+#[test]
+fn a_pair_that_the_rosters_could_let_talk_is_introduced_and_no_other() {
+    let mut town = town();
+    assert_eq!(sent(&mut town, LAPTOP, TV, 53), 1);
+    // The cellar and the den have nothing to do with each other.
+    let den = town.at(DEN);
+    town.listens = true;
+    assert_eq!(sent(&mut town, NAS, TV, 53), 0);
+    let now = town.now;
+    let peers = town.gateway(CELLAR).engine.peers(now);
+    let row = peers.iter().find(|row| row.peer.to_string() == DEN).unwrap();
+    assert!(row.endpoint.is_none() && !row.up, "{row:?}");
+    assert!(!town.heard.iter().any(|(to, _)| *to == den));
+}
+
+#[test]
+fn frames_that_are_forged_or_sent_again_reach_nobody() {
+    let mut town = town();
+    town.listens = true;
+    assert_eq!(sent(&mut town, LAPTOP, NAS, 7), 1);
+    let (attic, hill) = (town.at(ATTIC), town.at(HILL));
+    let frame = |town: &Town| {
+        let is_frame = |(to, bytes): &&(_, Vec<u8>)| *to == hill && bytes[0] == 5 && bytes.len() > 300;
+        town.heard.iter().rev().find(is_frame).unwrap().1.clone()
+    };
+    let good = frame(&town);
+    town.inject(attic, HILL, good.clone());
+    assert_eq!(town.drops(HILL, "replayed"), 1);
+    for at in [9, 17, 25, 40] {
+        let mut forged = good.clone();
+        forged[at] ^= 1;
+        town.inject(attic, HILL, forged);
+    }
+    assert_eq!(town.drops(HILL, "bad_frame"), 4);
+    let mut guessed = good;
+    guessed[4..8].copy_from_slice(&[9; 4]);
+    town.inject(attic, HILL, guessed);
+    assert_eq!(town.drops(HILL, "unknown_index"), 1);
+    assert!(town.received(NAS).is_empty());
+    assert_eq!(sent(&mut town, LAPTOP, NAS, 7), 1);
+}
+
+#[test]
+fn what_says_that_it_comes_from_a_virtual_address_is_dropped_at_the_door() {
+    let mut town = town();
+    town.inject("[100::1:0:0:0]:443".parse().unwrap(), ATTIC, vec![4; 100]);
+    assert_eq!(town.drops(ATTIC, "virtual_source"), 1);
+}
+
+#[test]
+fn a_relay_serves_no_room_and_forwards_no_packet() {
+    let mut town = town();
+    let now = town.now;
+    let packet = ip::udp(town.v6(LAPTOP), 1_000, town.v6(NAS), 7, 300);
+    town.send_from_kernel(HILL, &packet);
+    assert!(town.gateway(HILL).kernel.is_empty() && town.received(NAS).is_empty());
+    assert!(
+        town.gateway(HILL).engine.addresses().is_empty() && town.gateway(HILL).engine.routes().is_empty()
+    );
+    assert_eq!(town.gateway(HILL).engine.peers(now).len(), 3);
+}
