@@ -2,20 +2,23 @@
 #
 #   make cross TARGET=mips_24kc          .work/cross/mips_24kc/vpmesh, static; ten minutes the first time
 #   make cross TARGET=mips_24kc MINI=1   .work/cross/mips_24kc/mini/vpmesh: for a flash of 16 MB or less
+#   make cross TARGET=mips_24kc TLS=1    .work/cross/mips_24kc/tls/vpmesh: with port 443, half a megabyte more in a package
 #   make cross-all                       every target
 #   make test-cross TARGET=mips_24kc     both, under qemu-user: the demo with two gateways; LIB=1: and the crate's tests
 #   make test-cross-all                  every target
 
 TARGETS := $(shell grep -v '^\#' openwrt/cross/targets | cut -d' ' -f1)
 TARGET ?= x86_64
+comma := ,
 CROSS_FOLDER := .work/cross
+CROSS_FEATURES := os$(if $(MINI),,$(comma)desk$(comma)portmap$(if $(TLS),$(comma)tls))
 
 .PHONY: cross cross-all cross-deps test-cross test-cross-all
 
 cross: cross-deps
 	$(if $(MINI),CROSS_MINI=1) openwrt/cross/cargo $(TARGET) build --bin vpmesh -Zunstable-options \
-	    $(if $(MINI),--profile mini --no-default-features --features os,--profile cross) \
-	    --artifact-dir $(CROSS_FOLDER)/$(TARGET)$(if $(MINI),/mini)
+	    --profile $(if $(MINI),mini,cross) --no-default-features --features $(CROSS_FEATURES) \
+	    --artifact-dir $(CROSS_FOLDER)/$(TARGET)$(if $(MINI),/mini,$(if $(TLS),/tls))
 
 cross-all:
 	set -e; for target in $(TARGETS); do for mini in '' 1; do \
