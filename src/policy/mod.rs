@@ -21,8 +21,8 @@ mod labels;
 mod names;
 #[doc(hidden)]
 pub mod oracle;
-mod parts;
 mod pair;
+mod parts;
 mod question;
 mod ruleset;
 #[doc(hidden)]

@@ -417,7 +417,7 @@ impl Peer {
             && !unanswered
             && self.place.current.is_some()
         {
-            len = self.initiate(identity, buffer, now);
+            len = self.initiation(identity, buffer, now);
         }
         if len > 0 {
             if is_initiation(&buffer[..len]) {
@@ -451,29 +451,29 @@ impl Peer {
                 tick.silent = true;
                 // A first handshake is under way.
                 if first.is_none() {
-                    let len = self.initiate(identity, buffer, now);
+                    let len = self.initiation(identity, buffer, now);
                     self.handle_initiation(now);
                     tick.send = self.place.current.map(|to| (to, len));
                 }
             }
             Step::Switch(passage) => {
                 tick.moved = self.move_to(passage, now);
-                let len = self.initiate(identity, buffer, now);
+                let len = self.initiation(identity, buffer, now);
                 self.handle_initiation(now);
                 tick.send = Some((passage, len));
             }
             Step::TryUdp => {
                 if let Some(to) = self.place.take_next() {
                     // Without a note of it: the passage needn't answer what goes elsewhere.
-                    tick.send = Some((to, self.initiate(identity, buffer, now)));
+                    tick.send = Some((to, self.initiation(identity, buffer, now)));
                 }
             }
         }
         tick.send = tick.send.filter(|&(_, len)| len > 0);
     }
 
-    /// Begins a handshake, whatever is under way; the message's length.
-    fn initiate(&mut self, identity: &Identity, buffer: &mut [u8], now: Instant) -> usize {
+    /// A handshake's first message, whatever is under way; its length.
+    fn initiation(&mut self, identity: &Identity, buffer: &mut [u8], now: Instant) -> usize {
         match self.tunn(identity, now).format_handshake_initiation(buffer, true) {
             TunnResult::WriteToNetwork(bytes) => bytes.len(),
             _ => 0,

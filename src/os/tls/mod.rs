@@ -193,7 +193,7 @@ impl TlsPort {
     pub fn send(&mut self, transmit: &Transmit<'_>) {
         let line = match VirtualEndpoint::of(transmit.destination) {
             Some(VirtualEndpoint::Tls { connection }) => self.lines.get(&connection),
-            None => None,
+            Some(VirtualEndpoint::Relay { .. }) | None => None,
         };
         let datagrams = transmit.bytes.chunks(transmit.segment.max(1));
         match line {

@@ -81,7 +81,7 @@ proptest! {
         rolls in prop::collection::vec(any::<u32>(), 0..400),
         seed: u64,
     ) {
-        let mut dice = Dice { rolls: rolls.into_iter(), seed };
+        let mut dice = Dice::new(rolls, seed);
         let model = dice.world().model();
         let judge = Judge::new(Arc::clone(&model));
         let rooms: Vec<_> = model.iter().filter(|(_, node)| node.place.segments().len() == 2).collect();

@@ -32,7 +32,7 @@ pub struct Place {
 impl Place {
     /// A place that others made.
     pub fn inside(v4: Ipv4Addr, v6: Ipv6Addr, interface: &str) -> Self {
-        Self { v4, v6, interface: interface.to_owned(), _router: None }
+        Self { v4, v6, interface: interface.to_owned(), router: None }
     }
 
     /// Its addresses, v4 first.
