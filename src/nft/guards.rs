@@ -3,7 +3,7 @@
 
 use ipnetwork::IpNetwork;
 
-use super::hooks::{Hooks, interface_is, is_in, verdict};
+use super::hooks::{Hooks, interface_is, is_in, tcp_flags, verdict, word};
 use super::reach::{Family, Reach};
 use super::schema::{Expression, Hook, Rule, Statement, Verdict};
 use super::works::Works;
@@ -109,20 +109,14 @@ impl Hooks<'_> {
     }
 }
 
-fn word(word: &str) -> Expression {
-    Expression::Word(word.to_owned())
-}
-
 fn is_not_in(left: Expression, set: String) -> Statement {
     Statement::Match { op: "!=", left, right: Expression::Word(format!("@{set}")) }
 }
 
 /// `rt mtu` is the smaller of the ways there and back.
 fn clamp() -> Rule {
-    let flags = Expression::Payload { protocol: "tcp", field: "flags" };
-    let both = Expression::Or(vec![word("syn"), word("rst")]);
     Rule::new(vec![
-        Statement::Match { op: "==", left: Expression::And(vec![flags, both]), right: word("syn") },
+        tcp_flags("==", ["syn", "rst"]),
         Statement::Mangle {
             key: Expression::TcpOption { name: "maxseg", field: "size" },
             value: Expression::Rt { key: "mtu" },

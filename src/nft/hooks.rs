@@ -128,7 +128,7 @@ impl<'a> Hooks<'a> {
                 (vec![from()], Course::Outward, "outward"),
                 (vec![to()], Course::Inward, "inward"),
             ] {
-                let mut judged = vec![unrelated(works, family)];
+                let mut judged = strays(works, family).to_vec();
                 judged.extend(self.walk(works, family, course));
                 judged.push(Rule::new(vec![verdict(Verdict::Accept(()))]));
                 let target = works.chain(&format!("{name}{}", family.digit()), judged);
@@ -151,7 +151,7 @@ impl<'a> Hooks<'a> {
         ];
         for family in Family::BOTH.into_iter().filter(|&family| !self.locals(family).is_empty()) {
             let mut judged = self.housekeeping(family, course);
-            judged.push(unrelated(works, family));
+            judged.extend(strays(works, family));
             judged.extend(self.walk(works, family, course));
             judged.push(Rule::new(vec![verdict(Verdict::Accept(()))]));
             let target = works.chain(&format!("{name}{}", family.digit()), judged);
@@ -185,7 +185,7 @@ impl<'a> Hooks<'a> {
             return links.chain([types(errors), ports("udp", &[client])]).collect();
         }
         let destination = Expression::Fib { result: "type", flags: vec!["daddr"] };
-        let local = Expression::Word("local".to_owned());
+        let local = word("local");
         let to_many = vec![Statement::Match { op: "!=", left: destination, right: local }, accept()];
         let services = [Rule::new(to_many), ports("udp", &[53, server]), ports("tcp", &[53])];
         let admin = (self.admin == AdminGuard::On).then(|| ports("tcp", &[22, 80, 443]));
@@ -378,22 +378,36 @@ pub(super) fn interface_is(key: &'static str, names: &[&str]) -> Statement {
 
 /// The first packet decides; replies, and ICMP errors about it, follow.
 fn known_flows() -> Rule {
-    let state = |state: &str| Item::Verdict(Expression::Word(state.to_owned()), Verdict::Accept(()));
+    let state = |state: &str| Item::Verdict(word(state), Verdict::Accept(()));
     let data = Expression::Set(vec![state("established"), state("related")]);
     Rule::new(vec![Statement::Vmap { key: Expression::Ct { key: "state" }, data }])
 }
 
-/// ICMP that belongs to no flow and begins none.
-fn unrelated(works: &mut Works, family: Family) -> Rule {
+/// What belongs to no flow and begins none: ICMP, and TCP that is no SYN. Conntrack would take up a connection in its
+/// middle, from whichever side speaks first: the side that may begin others would bring back one that was cut.
+fn strays(works: &mut Works, family: Family) -> [Rule; 2] {
     let state = Expression::Ct { key: "state" };
-    let mut rule = vec![
+    let mut unrelated = vec![
         Statement::Match {
             op: "==",
             left: Expression::Meta { key: "l4proto" },
             right: Expression::Number(icmp(family).into()),
         },
-        Statement::Match { op: "in", left: state, right: Expression::Word("invalid".to_owned()) },
+        Statement::Match { op: "in", left: state, right: word("invalid") },
     ];
-    rule.extend(works.turn_away(DropReason::NoFlow));
-    Rule::new(rule)
+    unrelated.extend(works.turn_away(DropReason::NoFlow));
+    let mut middle = vec![tcp_flags("!=", ["syn", "ack"])];
+    middle.extend(works.turn_away(DropReason::NoFlow));
+    [unrelated, middle].map(Rule::new)
+}
+
+/// Whether of two flags of TCP's only SYN is set.
+pub(super) fn tcp_flags(op: &'static str, of: [&str; 2]) -> Statement {
+    let flags = Expression::Payload { protocol: "tcp", field: "flags" };
+    let of = Expression::Or(of.map(word).into());
+    Statement::Match { op, left: Expression::And(vec![flags, of]), right: word("syn") }
+}
+
+pub(super) fn word(word: &str) -> Expression {
+    Expression::Word(word.to_owned())
 }

@@ -10,6 +10,7 @@
 //! - The gateway's own flows with the internet are fw4's. With its LAN stations it is a station as any other, but what a
 //!   LAN can't do without needs no rule: DHCP, neighbour discovery, multicast, the node's DNS, ICMP errors; nor, unless
 //!   [`AdminGuard::Off`], do those who administer the gateway.
+//! - TCP begins with a SYN. A connection that conntrack has forgotten, or that a reload cut, is begun anew by its ends.
 //! - Conntrack puts fragments together before they are judged. One whose first never comes is never sent on.
 //! - A LAN host is known by its addresses in the roster. Others that it has are the internet's, or nobody's: a source
 //!   in an owner's prefix that no roster lists may speak to this gateway's host, and is never forwarded.

@@ -8,6 +8,7 @@ pub mod key_file;
 pub mod multicast;
 pub mod netfilter;
 pub mod netlink;
+mod news;
 pub mod nft;
 pub mod path_mtu;
 #[cfg(feature = "portmap")]

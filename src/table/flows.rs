@@ -14,7 +14,7 @@ use super::key::Key;
 use super::lists::{Link, List, NIL};
 use super::routes::{PeerId, Via};
 use super::shares::Shares;
-use super::state::{Seen, State, may_begin, reopens};
+use super::state::{Late, Seen, State, late, may_begin, reopens};
 use crate::base::DropReason;
 use crate::packet::{Packet, Transport, Tuple};
 
@@ -38,6 +38,8 @@ pub struct FlowTable {
     /// All flows of a state, the longest silent first.
     by_state: [List; State::ALL.len()],
     shares: Shares,
+    /// How many of the entries are flows no more, only cut.
+    cut: usize,
     fragments: Fragments,
 }
 
@@ -84,6 +86,7 @@ impl FlowTable {
             free: Vec::new(),
             by_state: Default::default(),
             shares: Shares::default(),
+            cut: 0,
             fragments: Fragments::default(),
         }
     }
@@ -91,12 +94,12 @@ impl FlowTable {
     /// How many flows there are.
     #[must_use]
     pub fn len(&self) -> usize {
-        self.index.len()
+        self.index.len() - self.cut
     }
 
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.index.is_empty()
+        self.len() == 0
     }
 
     /// How many flows this peer began.
@@ -108,7 +111,8 @@ impl FlowTable {
     /// Every flow, in no order.
     pub fn iter(&self, now: Instant) -> impl Iterator<Item = Flow> + '_ {
         let second = self.second(now);
-        self.index.iter().map(move |&slot| self.entries[slot as usize].tell(second))
+        let entries = self.index.iter().map(|&slot| &self.entries[slot as usize]);
+        entries.filter(|entry| entry.state != State::Cut).map(move |entry| entry.tell(second))
     }
 
     fn second(&self, now: Instant) -> u32 {
@@ -136,6 +140,7 @@ impl FlowTable {
         // A later fragment whose first one's flow is gone is as one with no first.
         if let Some((first, of, overwrites)) = self.fragments.find(packet, from, second)
             && let Some(slot) = self.find(&first)
+            && self.entries[slot as usize].state != State::Cut
         {
             if overwrites {
                 return Found::Stray;
@@ -147,6 +152,9 @@ impl FlowTable {
         };
         let entry = &mut self.entries[slot as usize];
         let direction = side.direction(entry.initiator);
+        if entry.state == State::Cut {
+            return self.lookup_cut(slot, &packet.transport, direction);
+        }
         let (expected, to) = match direction {
             Direction::Forward => (entry.from, entry.to),
             Direction::Reply => (entry.to, entry.from),
@@ -167,11 +175,27 @@ impl FlowTable {
         Found::Hit { to, direction }
     }
 
+    /// What came late for a flow that was cut. TCP's silence begins anew, as its sender tries on.
+    #[cold]
+    fn lookup_cut(&mut self, slot: u32, transport: &Transport, direction: Direction) -> Found {
+        let second = self.second;
+        let silent = second.saturating_sub(self.entries[slot as usize].last);
+        match late(transport, direction, silent) {
+            Late::Begin => return Found::New,
+            Late::Nothing if matches!(transport, Transport::Tcp(_)) => self.touch(slot, State::Cut, second),
+            Late::Nothing => {}
+        }
+        Found::Stray
+    }
+
     /// An ICMP error follows the flow that it quotes, towards who sent the quoted packet, and keeps nothing alive.
     fn lookup_error(&self, packet: &Packet, embedded: &Tuple, from: Via) -> Found {
         let (key, side) = Key::new(embedded);
         let Some(slot) = self.find(&key) else { return Found::Stray };
         let entry = &self.entries[slot as usize];
+        if entry.state == State::Cut {
+            return Found::Stray;
+        }
         let (reporter, to, direction) = match side.direction(entry.initiator) {
             Direction::Forward => (entry.to, entry.from, Direction::Reply),
             Direction::Reply => (entry.from, entry.to, Direction::Forward),
@@ -236,7 +260,7 @@ impl FlowTable {
         let own = self.count_of(from);
         let donor = if own >= self.max / SHARE {
             from
-        } else if self.len() >= self.max {
+        } else if self.index.len() >= self.max {
             // The largest gives up one, unless that would only turn the two round.
             match self.shares.largest() {
                 Some((largest, count)) if count > own => largest,
@@ -286,6 +310,7 @@ impl FlowTable {
         self.unlink(slot);
         let entry = &self.entries[slot as usize];
         let (hash, from) = (entry.key.hash(&self.seed), entry.from);
+        self.cut -= usize::from(entry.state == State::Cut);
         if let Ok(found) = self.index.find_entry(hash, |&other| other == slot) {
             found.remove();
         }
@@ -319,15 +344,20 @@ impl FlowTable {
         ends.min().map(|second| self.base + Duration::from_secs(u64::from(second)))
     }
 
-    /// Judges every flow again.
+    /// Judges every flow again, and what was cut before: one that would be allowed now may be picked up.
     pub fn retain(&mut self, now: Instant, mut judge: impl FnMut(&Flow) -> Keep) {
         let second = self.second(now);
         for slot in self.index.iter().copied().collect::<Vec<_>>() {
             let entry = &self.entries[slot as usize];
             match judge(&entry.tell(second)) {
+                Keep::Cut if entry.state == State::Cut => {}
+                Keep::Keep { .. } if entry.state == State::Cut => self.remove(slot),
                 Keep::Keep { from, to } if from == entry.from => self.entries[slot as usize].to = to,
                 Keep::Keep { from, to } => self.rebind(slot, from, to),
-                Keep::Cut => self.remove(slot),
+                Keep::Cut => {
+                    self.cut += 1;
+                    self.touch(slot, State::Cut, second);
+                }
             }
         }
     }
@@ -352,10 +382,10 @@ impl FlowTable {
             let entry = &self.entries[slot as usize];
             entry.from == via || entry.to == via
         };
-        let slots: Vec<_> = self.index.iter().filter(carried).copied().collect();
-        for &slot in &slots {
+        let before = self.len();
+        for slot in self.index.iter().filter(carried).copied().collect::<Vec<_>>() {
             self.remove(slot);
         }
-        slots.len()
+        before - self.len()
     }
 }

@@ -19,14 +19,18 @@ pub enum State {
     Closing,
     /// Answered; a protocol without connections.
     Answered,
+    /// Judged again and denied. It is kept so that what was under way when it was cut begins nothing: an
+    /// acknowledgement that comes late would be the first packet of a flow the other way, which may be allowed, and
+    /// whose answers the denied packets would be.
+    Cut,
     /// TCP: both sides have spoken.
     Established,
 }
 
 impl State {
     /// Every state, in the order of worth.
-    pub(super) const ALL: [Self; 5] =
-        [Self::New, Self::Closed, Self::Closing, Self::Answered, Self::Established];
+    pub(super) const ALL: [Self; 6] =
+        [Self::New, Self::Closed, Self::Closing, Self::Answered, Self::Cut, Self::Established];
 
     /// Seconds of silence after which the flow ends. TCP: RFC 5382, REQ-5 (2 h 4 min at least); UDP: RFC 4787, REQ-5
     /// (2 min at least); ICMP: RFC 5508, REQ-2 (60 s at most are needed between query and answer).
@@ -37,7 +41,8 @@ impl State {
             Self::Closed => 10,
             Self::Closing => 240,
             Self::Answered => 180,
-            Self::Established => 7_440,
+            // As long as who was connected may try.
+            Self::Cut | Self::Established => 7_440,
         }
     }
 
@@ -49,6 +54,7 @@ impl State {
             Self::Closed => "closed",
             Self::Closing => "closing",
             Self::Answered => "answered",
+            Self::Cut => "cut",
             Self::Established => "established",
         }
     }
@@ -124,6 +130,26 @@ pub(super) fn may_begin(transport: &Transport, ports: Ports) -> bool {
         Transport::IcmpError { .. } => false,
         _ => !matches!(ports, Ports::Echo { request: false, .. }),
     }
+}
+
+/// What a packet of a flow that was cut may do.
+pub(super) enum Late {
+    /// Begin a flow, if it is let.
+    Begin,
+    /// Nothing, and who sends it does not give up yet.
+    Nothing,
+}
+
+/// Seconds in which what answers a flow that was cut begins none, where nothing tells an answer from a beginning.
+const LATE: u32 = 60;
+
+/// What a packet may do whose flow was cut and silent for so many seconds.
+pub(super) fn late(transport: &Transport, direction: Direction, silent: u32) -> Late {
+    let begins = match transport {
+        Transport::Tcp(tcp) => tcp.flags.opens(),
+        _ => direction == Direction::Forward || silent >= LATE,
+    };
+    if begins { Late::Begin } else { Late::Nothing }
 }
 
 /// Whether a packet of a flow asks to begin one anew: a port used again after a close, or a connection that the other

@@ -321,6 +321,74 @@ fn flows_judged_again_are_cut_or_carried_by_others() {
 }
 
 #[test]
+fn what_is_late_for_a_connection_that_was_cut_begins_none_the_other_way() {
+    let (mut flows, now) = table(100);
+    let at = |seconds| now + Duration::from_secs(seconds);
+    let (there, back) = (|flags| tcp(1, 5000, 2, 22, flags), |flags| tcp(2, 22, 1, 5000, flags));
+    flows.open(&there(SYN), A, B, now).unwrap();
+    flows.lookup(&back(SYN | ACK), B, now);
+    flows.lookup(&there(ACK), A, now);
+    flows.retain(now, |_| Keep::Cut);
+    assert_eq!(
+        (flows.len(), flows.is_empty(), flows.iter(now).count()),
+        (0, true, 0),
+        "it is no flow any more"
+    );
+    for (late, from) in [(back(ACK), B), (there(ACK), A), (back(SYN | ACK), B)] {
+        assert_eq!(flows.lookup(&late, from, at(1)), Found::Stray);
+    }
+    // Who was connected tries on, for longer than anything is remembered that is silent.
+    assert_eq!(flows.lookup(&back(ACK), B, at(7_000)), Found::Stray);
+    flows.expire(at(14_000));
+    assert_eq!(flows.lookup(&back(ACK), B, at(14_000)), Found::Stray);
+    flows.retain(at(14_000), |_| Keep::Cut);
+    assert_eq!(flows.lookup(&back(SYN), B, at(14_001)), Found::New, "a beginning is judged");
+    flows.open(&back(SYN), B, A, at(14_001)).unwrap();
+    assert_eq!((flows.len(), flows.count_of(A), flows.count_of(B)), (1, 0, 1));
+}
+
+#[test]
+fn what_was_cut_is_forgotten_when_it_would_be_allowed_again_or_is_silent() {
+    let (mut flows, now) = table(100);
+    let at = |seconds| now + Duration::from_secs(seconds);
+    let open = |flows: &mut FlowTable| flows.open(&tcp(1, 5000, 2, 22, SYN), A, B, now).unwrap();
+    open(&mut flows);
+    flows.retain(now, |_| Keep::Cut);
+    flows.retain(now, |_| Keep::Keep { from: A, to: B });
+    assert_eq!(flows.lookup(&tcp(1, 5000, 2, 22, ACK), A, now), Found::New, "it may be picked up");
+    assert!(flows.is_empty());
+    open(&mut flows);
+    flows.retain(now, |_| Keep::Cut);
+    flows.expire(at(7_440));
+    assert_eq!(flows.next_expiry(), None);
+    assert_eq!(flows.lookup(&tcp(2, 22, 1, 5000, ACK), B, at(7_440)), Found::New);
+}
+
+#[test]
+fn an_answer_that_may_be_a_beginning_waits_a_minute_after_a_cut() {
+    let (mut flows, now) = table(100);
+    let at = |seconds| now + Duration::from_secs(seconds);
+    flows.open(&udp(1, 5000, 2, 53), A, B, now).unwrap();
+    flows.retain(now, |_| Keep::Cut);
+    assert_eq!(flows.lookup(&udp(1, 5000, 2, 53), A, at(1)), Found::New, "it is judged, and denied");
+    assert_eq!(flows.lookup(&udp(2, 53, 1, 5000), B, at(59)), Found::Stray);
+    assert_eq!(flows.lookup(&udp(2, 53, 1, 5000), B, at(60)), Found::New);
+}
+
+#[test]
+fn a_flood_does_not_wash_away_what_was_cut() {
+    let (mut flows, now) = table(400);
+    flows.open(&tcp(1, 5000, 2, 22, SYN), A, B, now).unwrap();
+    flows.retain(now, |_| Keep::Cut);
+    for port in 0..1_000 {
+        flows.open(&udp(1, port, 3, 1), A, C, now).unwrap();
+    }
+    assert_eq!(flows.lookup(&tcp(2, 22, 1, 5000, ACK), B, now), Found::Stray);
+    flows.remove_peer(PeerId(2));
+    assert_eq!(flows.lookup(&tcp(2, 22, 1, 5000, ACK), B, now), Found::New);
+}
+
+#[test]
 fn entries_are_small() {
     assert!(size_of::<super::flow::Entry>() <= 144, "{}", size_of::<super::flow::Entry>());
 }

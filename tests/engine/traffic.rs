@@ -90,6 +90,7 @@ const BOBS_GW: &str = "bob/cellar/gw";
 const PHONE: &str = "bob/cellar/phone";
 
 const SYN: u8 = 0x02;
+const ACK: u8 = 0x10;
 
 fn attic() -> Town {
     Town::new(&[("alice", ALICE), ("bob", BOB)], &[GW], &[(LAPTOP, GW), (NAS, GW)])
@@ -283,6 +284,31 @@ fn a_rule_removed_ends_its_flows_at_once() {
     assert_eq!((report.flows_cut, report.flows_kept, report.peers_removed), (1, 1, 0));
     town.send(LAPTOP, &ip::udp(laptop, 7000, nas, 7000, 10));
     assert!(town.received(NAS).is_empty());
+}
+
+/// The acknowledgement that is under way when a rule goes may itself be allowed, as a packet that begins something.
+#[test]
+fn what_was_under_way_when_a_rule_was_removed_does_not_bring_its_flow_back() {
+    let mut town = attic();
+    let (laptop, nas) = (town.v6(LAPTOP), town.v6(NAS));
+    let data = ip::tcp(laptop, 7000, nas, 445, ACK);
+    let acknowledgement = ip::tcp(nas, 445, laptop, 7000, ACK);
+    town.send(LAPTOP, &ip::tcp(laptop, 7000, nas, 445, SYN));
+    town.send(NAS, &acknowledgement);
+    town.send(LAPTOP, &data);
+    assert_eq!((town.received(NAS).len(), town.received(LAPTOP).len()), (2, 1));
+    let tighter = ALICE.replace("\"tcp/445\", ", "");
+    assert_ne!(tighter, ALICE);
+    let report = town.reload(GW, &join(&[("alice", &tighter), ("bob", BOB)])).unwrap();
+    assert_eq!((report.flows_cut, report.flows_kept), (1, 0));
+    for _ in 0..2 {
+        town.send(NAS, &acknowledgement);
+        town.send(LAPTOP, &data);
+    }
+    assert_eq!((town.received(NAS).len(), town.received(LAPTOP).len()), (0, 0));
+    assert_eq!(town.drops(GW, "no_flow"), 4);
+    town.send(NAS, &ip::tcp(nas, 445, laptop, 7000, SYN));
+    assert_eq!(town.received(LAPTOP).len(), 1, "it may begin one of its own");
 }
 
 #[test]

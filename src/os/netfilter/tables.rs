@@ -3,13 +3,10 @@
 use std::io;
 
 use rtnetlink::sys::protocols::NETLINK_NETFILTER;
-use rtnetlink::sys::{Socket, SocketAddr};
-use tokio::io::Interest;
-use tokio::io::unix::AsyncFd;
 
+use super::Line;
 use super::message::{Data, Message, Messages, Request};
-use super::{Line, MESSAGE_MAX};
-use crate::os::ready;
+use crate::os::news::News;
 
 /// `NFNL_SUBSYS_NFTABLES`.
 const SUBSYSTEM: u8 = 10;
@@ -47,20 +44,15 @@ pub fn generation() -> io::Result<u32> {
 /// Tells when somebody changed one table, in whatever family. Made inside a tokio runtime.
 #[derive(Debug)]
 pub struct TableChanges {
-    socket: AsyncFd<Socket>,
+    news: News,
     table: &'static str,
-    buffer: Vec<u8>,
 }
 
 impl TableChanges {
     /// # Errors
     /// The kernel's: it needs CAP_NET_ADMIN.
     pub fn open(table: &'static str) -> io::Result<Self> {
-        let mut socket = Socket::new(NETLINK_NETFILTER)?;
-        socket.bind(&SocketAddr::new(0, 1 << (GROUP - 1)))?;
-        socket.set_non_blocking(true)?;
-        let socket = ready::watch(socket, Interest::READABLE)?;
-        Ok(Self { socket, table, buffer: Vec::with_capacity(MESSAGE_MAX) })
+        Ok(Self { news: News::open(NETLINK_NETFILTER, 1 << (GROUP - 1))?, table })
     }
 
     /// Waits until the table or something in it was made, changed or deleted, by whomever; or it can't be told.
@@ -68,36 +60,13 @@ impl TableChanges {
     /// # Errors
     /// The kernel's.
     pub async fn changed(&mut self) -> io::Result<()> {
-        loop {
-            let mut guard = self.socket.readable().await?;
-            self.buffer.clear();
-            let buffer = &mut self.buffer;
-            match guard.try_io(|socket| socket.get_ref().recv(buffer, 0)) {
-                // Would block: wait again.
-                Err(_) => {}
-                Ok(Ok(_)) if is_about(&self.buffer, self.table) => return Ok(()),
-                Ok(Ok(_)) => {}
-                // More news than there was room for.
-                Ok(Err(error)) if error.raw_os_error() == Some(libc::ENOBUFS) => return Ok(()),
-                Ok(Err(error)) if error.kind() == io::ErrorKind::Interrupted => {}
-                Ok(Err(error)) => return Err(error),
-            }
-        }
+        let table = self.table;
+        self.news.heard(|bytes| is_about(bytes, table)).await
     }
 
     /// Forgets what happened so far: one's own changes.
     pub fn forget(&mut self) {
-        loop {
-            self.buffer.clear();
-            match self.socket.get_ref().recv(&mut self.buffer, 0) {
-                Ok(_) => {}
-                Err(error)
-                    if error.raw_os_error() == Some(libc::ENOBUFS)
-                        || error.kind() == io::ErrorKind::Interrupted => {}
-                // Nothing more; or an error that the next wait meets.
-                Err(_) => return,
-            }
-        }
+        self.news.forget();
     }
 }
 

@@ -1,7 +1,7 @@
 //! News of the interface, or of the way to the internet, from the kernel.
 //!
-//! A socket of its own, read into one fixed buffer: on a router whose routes change by the thousand, news of other
-//! interfaces cost a read and nothing else. News that were lost count as news.
+//! A socket of its own: on a router whose routes change by the thousand, news of other interfaces cost a read and
+//! nothing else.
 
 use std::io;
 
@@ -9,14 +9,9 @@ use netlink_packet_route::RouteNetlinkMessage;
 use netlink_packet_route::route::{RouteAttribute, RouteMessage};
 use rtnetlink::MulticastGroup;
 use rtnetlink::packet_core::{NetlinkMessage, NetlinkPayload};
-use rtnetlink::sys::{Socket, SocketAddr, protocols::NETLINK_ROUTE};
-use tokio::io::Interest;
-use tokio::io::unix::AsyncFd;
+use rtnetlink::sys::protocols::NETLINK_ROUTE;
 
-use crate::os::ready;
-
-/// Bytes of the largest message that Linux sends (`NLMSG_GOODSIZE` is 8 KiB).
-const MESSAGE_MAX: usize = 32 * 1024;
+use crate::os::news::News;
 
 const ALL: [MulticastGroup; 5] = [
     MulticastGroup::Link,
@@ -38,9 +33,8 @@ enum Subject {
 /// Tells when somebody changed something. Made inside a tokio runtime.
 #[derive(Debug)]
 pub struct Changes {
-    socket: AsyncFd<Socket>,
+    news: News,
     subject: Subject,
-    buffer: Vec<u8>,
 }
 
 impl Changes {
@@ -61,15 +55,8 @@ impl Changes {
     }
 
     fn of(subject: Subject, groups: &[MulticastGroup]) -> io::Result<Self> {
-        let mut socket = Socket::new(NETLINK_ROUTE)?;
         let groups = groups.iter().fold(0, |groups, group| groups | 1 << (*group as u32 - 1));
-        socket.bind(&SocketAddr::new(0, groups))?;
-        socket.set_non_blocking(true)?;
-        Ok(Self {
-            socket: ready::watch(socket, Interest::READABLE)?,
-            subject,
-            buffer: Vec::with_capacity(MESSAGE_MAX),
-        })
+        Ok(Self { news: News::open(NETLINK_ROUTE, groups)?, subject })
     }
 
     /// Waits until what this is about changed, by whomever: an address, a route, the interface's state.
@@ -77,20 +64,8 @@ impl Changes {
     /// # Errors
     /// The kernel's.
     pub async fn changed(&mut self) -> io::Result<()> {
-        loop {
-            let mut guard = self.socket.readable().await?;
-            self.buffer.clear();
-            let buffer = &mut self.buffer;
-            match guard.try_io(|socket| socket.get_ref().recv(buffer, 0)) {
-                // Would block: wait again.
-                Err(_) => {}
-                Ok(Ok(_)) if is_about(&self.buffer, self.subject) => return Ok(()),
-                Ok(Ok(_)) => {}
-                Ok(Err(error)) if error.raw_os_error() == Some(libc::ENOBUFS) => return Ok(()),
-                Ok(Err(error)) if error.kind() == io::ErrorKind::Interrupted => {}
-                Ok(Err(error)) => return Err(error),
-            }
-        }
+        let subject = self.subject;
+        self.news.heard(|bytes| is_about(bytes, subject)).await
     }
 }
 

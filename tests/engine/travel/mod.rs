@@ -159,7 +159,6 @@ fn twenty_nodes_converge_within_seconds_and_the_half_that_was_cut_off_catches_up
 }
 
 #[test]
-#[ignore = "slow: 4,950 handshakes"]
 fn a_hundred_nodes_converge_within_seconds_and_the_half_that_was_cut_off_catches_up() {
     converge(100);
 }
