@@ -310,13 +310,18 @@ fn a_clock_in_1970_keeps_nobody_unpoliced() {
     in_namespace(|| async {
         let mut node = router("");
         let log = fs::File::create(node.at("log")).unwrap();
-        let mut command = Command::new("faketime");
-        // A router without a battery: seconds after the epoch, and going on.
-        command.arg("1970-01-01 00:00:09 UTC").arg(env!("CARGO_BIN_EXE_vpmesh"));
+        // A router without a battery: seconds after the epoch, and going on. By the library, because the program
+        // `faketime` would be the one that is ended, and not the daemon.
+        let mut command = Command::new(env!("CARGO_BIN_EXE_vpmesh"));
+        command.env("LD_PRELOAD", "/usr/$LIB/faketime/libfaketime.so.1").env("TZ", "UTC");
+        command.env("FAKETIME", "@1970-01-01 00:00:09");
         command.args(["run", "--config"]).arg(node.at("node.toml")).stderr(log).stdin(Stdio::null());
-        node.daemon = Some(command.spawn().unwrap_or_else(|error| panic!("faketime (`make deps`): {error}")));
+        let daemon = command.spawn().unwrap();
+        let maps = format!("/proc/{}/maps", daemon.id());
+        node.daemon = Some(daemon);
         wait_until("the daemon answers", || node.vpmesh(&["status"]).output().unwrap().status.success());
         wait_until("the rosters are read", || !node.status()["last_reload"].is_null());
+        assert!(fs::read_to_string(maps).unwrap().contains("libfaketime"), "faketime is missing: `make deps`");
         assert!(has_table() && node.lets_out("tcp/443"), "{}", node.log());
         assert_eq!(node.kernel()["in_force"], true);
         assert!(!node.log().contains("ERROR"), "{}", node.log());
