@@ -307,13 +307,14 @@ fn each_kind_of_datagram_waits_in_a_queue_of_its_own_and_junk_in_none() {
             let host: IpAddr = host.parse().unwrap();
             let sender = std::net::UdpSocket::bind((host, 0)).unwrap();
             let send = |bytes: &[u8]| sender.send_to(bytes, (host, port.port().unwrap())).unwrap();
-            let data = [message(4, INDEX, 32), message(4, INDEX ^ 0x5500_00ff, 1_419)];
+            // Type 5 are a relay's frames.
+            let data = [message(4, INDEX, 32), message(4, INDEX ^ 0x5500_00ff, 1_419), message(5, INDEX, 64)];
             let handshakes = [message(1, 0, 148), message(2, 7, 92), message(3, 7, 64)];
             let mut junk =
                 vec![Vec::new(), vec![4], vec![4, 0, 0], message(4, INDEX, 16), message(4, INDEX, 31)];
             junk.extend((8..24).map(|bit| message(4, INDEX ^ 1 << bit, 32)));
             junk.extend([1, 2, 3].map(|kind| message(kind, 0, 149)));
-            junk.extend([0, 5, 255].map(|kind| message(kind, INDEX, 148)));
+            junk.extend([0, 6, 255].map(|kind| message(kind, INDEX, 148)));
             junk.push([4, 0, 1, 0].into_iter().chain(message(4, INDEX, 32).split_off(4)).collect());
             for bytes in data.iter().chain(&junk).chain(&handshakes) {
                 send(bytes);
