@@ -60,6 +60,7 @@ fn number(high: u16, low: u16) -> u32 {
 
 /// Whether an address is in 100::/64.
 #[must_use]
+#[inline]
 pub fn is_virtual(address: IpAddr) -> bool {
     match address {
         IpAddr::V6(v6) => v6.octets()[..8] == [1, 0, 0, 0, 0, 0, 0, 0],

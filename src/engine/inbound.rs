@@ -4,7 +4,7 @@ use std::time::Instant;
 
 use super::{Datagram, Engine, Now, Outbox};
 use crate::base::{DropReason, is_virtual};
-use crate::mesh::frame::FRAME_TYPE;
+use crate::mesh::frame::{FRAME_OVERHEAD, FRAME_TYPE};
 use crate::packet::Ecn;
 use crate::table::{PeerId, Via};
 use crate::tunnel::{Endpoint, Opened, Sealed, TunnelEvent, WAITING_BYTES_MAX};
@@ -40,28 +40,19 @@ impl Engine {
 
     fn handle_datagram(
         &mut self,
-        source: Endpoint,
+        mut source: Endpoint,
         outer: Ecn,
-        datagram: &mut [u8],
+        mut datagram: &mut [u8],
         now: Instant,
         out: &mut Outbox,
     ) {
         if datagram.first() == Some(&FRAME_TYPE) {
-            self.handle_frame(source, outer, datagram, now, out);
-        } else {
-            self.handle_sealed(source, outer, datagram, now, out);
+            match self.handle_frame(source, outer, datagram, now, out) {
+                Ok(Some(path)) => (source, datagram) = (path, &mut datagram[FRAME_OVERHEAD..]),
+                Ok(None) => return,
+                Err(reason) => return self.counters.drop(reason),
+            }
         }
-    }
-
-    /// Takes a message of WireGuard's, from the underlay or out of a frame.
-    pub(super) fn handle_sealed(
-        &mut self,
-        source: Endpoint,
-        outer: Ecn,
-        datagram: &mut [u8],
-        now: Instant,
-        out: &mut Outbox,
-    ) {
         // The packet leaves the scratch memory through `forward` while the tunnels are borrowed again.
         let mut scratch = std::mem::take(&mut self.scratch);
         match self.tunnels.open(source, datagram, &mut scratch, now) {
@@ -95,7 +86,15 @@ impl Engine {
     }
 
     /// Sends what waited for the peer's session.
+    #[inline]
     fn flush(&mut self, peer: PeerId, now: Instant, out: &mut Outbox) {
+        if self.tunnels.has_waiting(peer) {
+            self.flush_waiting(peer, now, out);
+        }
+    }
+
+    #[cold]
+    fn flush_waiting(&mut self, peer: PeerId, now: Instant, out: &mut Outbox) {
         while self.tunnels.has_waiting(peer) {
             let Some(space) = out.space(WAITING_BYTES_MAX) else { return };
             match self.tunnels.seal_waiting(peer, space, now) {

@@ -102,6 +102,7 @@ impl Outbox {
     }
 
     /// Takes the `len` bytes at the front of the last [`Outbox::space`], for an address of the underlay.
+    #[inline(never)]
     pub(super) fn push_datagram(&mut self, peer: Option<PeerId>, to: Endpoint, ecn: u8, len: usize) {
         let (start, end) = (self.used, self.used + len);
         self.used = end;

@@ -62,6 +62,7 @@ impl Relaying {
 
 impl Engine {
     /// Puts out the `len` bytes at the front of the last [`Outbox::space`], whatever kind of endpoint it goes to.
+    #[inline]
     pub(super) fn commit(
         &mut self,
         peer: Option<PeerId>,
@@ -70,6 +71,15 @@ impl Engine {
         len: usize,
         out: &mut Outbox,
     ) {
+        if is_virtual(to.address.ip()) {
+            self.commit_virtual(peer, to, ecn, len, out);
+        } else {
+            out.push_datagram(peer, to, ecn, len);
+        }
+    }
+
+    #[cold]
+    fn commit_virtual(&mut self, peer: Option<PeerId>, to: Endpoint, ecn: u8, len: usize, out: &mut Outbox) {
         match VirtualEndpoint::of(to.address) {
             None | Some(VirtualEndpoint::Tls { .. }) => out.push_datagram(peer, to, ecn, len),
             Some(VirtualEndpoint::Relay { slot, channel }) => {
@@ -96,33 +106,24 @@ impl Engine {
         Ok(())
     }
 
-    /// Takes a frame: on a relay to be sent on, on a gateway for what is in it.
+    /// Takes a frame: on a relay to be sent on; on a gateway it gives back from which path its payload came, which lies
+    /// from [`FRAME_OVERHEAD`] on.
+    #[cold]
     pub(super) fn handle_frame(
         &mut self,
         source: Endpoint,
         outer: Ecn,
-        datagram: &mut [u8],
+        datagram: &[u8],
         now: Instant,
         out: &mut Outbox,
-    ) {
-        let outcome = match frame_index(datagram) {
-            None => Err(DropReason::BadFrame),
-            Some(index) => match self.tunnels.find_index(index, source, datagram.len()) {
-                None => Err(DropReason::UnknownIndex),
-                Some(peer) if self.relaying.relay.is_some() => {
-                    self.relay_frame(peer, outer, datagram, now, out)
-                }
-                Some(relay) => self.relaying.legs.read(relay, datagram).map(|channel| {
-                    #[expect(clippy::cast_possible_truncation, reason = "there are 2^16 slots at most")]
-                    let address = VirtualEndpoint::Relay { slot: relay.0 as u16, channel }.address();
-                    let source = Endpoint { address, local: None };
-                    self.handle_sealed(source, outer, &mut datagram[FRAME_OVERHEAD..], now, out);
-                }),
-            },
-        };
-        if let Err(reason) = outcome {
-            self.counters.drop(reason);
+    ) -> Result<Option<Endpoint>, DropReason> {
+        let index = frame_index(datagram).ok_or(DropReason::BadFrame)?;
+        let peer = self.tunnels.find_index(index, source, datagram.len()).ok_or(DropReason::UnknownIndex)?;
+        if self.relaying.relay.is_some() {
+            return self.relay_frame(peer, outer, datagram, now, out).map(|()| None);
         }
+        let channel = self.relaying.legs.read(peer, datagram)?;
+        Ok(Some(channel_endpoint(peer, channel)))
     }
 
     fn relay_frame(
@@ -254,9 +255,7 @@ impl Engine {
         if !self.relaying.legs.handle_channel(relay, introduction.channel, peer) {
             return Err(DropReason::NoLeg);
         }
-        #[expect(clippy::cast_possible_truncation, reason = "there are 2^16 slots at most")]
-        let path = VirtualEndpoint::Relay { slot: relay.0 as u16, channel: introduction.channel };
-        self.tunnels.try_at(peer, Endpoint { address: path.address(), local: None }, asked, now);
+        self.tunnels.try_at(peer, channel_endpoint(relay, introduction.channel), asked, now);
         Ok(())
     }
 
@@ -371,6 +370,13 @@ impl Engine {
             self.counters.drop(reason);
         }
     }
+}
+
+/// Where a peer is that is reached on a relay's channel.
+fn channel_endpoint(relay: PeerId, channel: u32) -> Endpoint {
+    #[expect(clippy::cast_possible_truncation, reason = "there are 2^16 slots at most")]
+    let path = VirtualEndpoint::Relay { slot: relay.0 as u16, channel };
+    Endpoint { address: path.address(), local: None }
 }
 
 /// Whether the rosters could allow a flow between what is behind two gateways.

@@ -501,8 +501,8 @@ fn handshake_reason_of(error: &WireGuardError) -> DropReason {
 /// The IP address of an underlay peer as limits see it: IPv6 by /64, which is what one host has.
 fn site(address: IpAddr) -> IpAddr {
     match address.to_canonical() {
-        // A path through a relay or inside TLS is a site of its own.
-        virtual_one if is_virtual(virtual_one) => virtual_one,
+        // Each is a host of its own, for they were counted where they came from.
+        address if is_virtual(address) => address,
         IpAddr::V6(v6) => {
             let mut octets = v6.octets();
             octets[8..].fill(0);

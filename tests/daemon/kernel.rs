@@ -321,7 +321,10 @@ fn a_clock_in_1970_keeps_nobody_unpoliced() {
         node.daemon = Some(daemon);
         wait_until("the daemon answers", || node.vpmesh(&["status"]).output().unwrap().status.success());
         wait_until("the rosters are read", || !node.status()["last_reload"].is_null());
-        assert!(fs::read_to_string(maps).unwrap().contains("libfaketime"), "faketime is missing: `make deps`");
+        assert!(
+            fs::read_to_string(maps).unwrap().contains("libfaketime"),
+            "faketime is missing: `make deps`"
+        );
         assert!(has_table() && node.lets_out("tcp/443"), "{}", node.log());
         assert_eq!(node.kernel()["in_force"], true);
         assert!(!node.log().contains("ERROR"), "{}", node.log());
