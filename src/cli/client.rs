@@ -44,6 +44,7 @@ pub(super) fn ask(socket: &Path, request: &Request) -> Result<String, AskError> 
 ///
 /// # Errors
 /// [`AskError`].
+#[cfg(feature = "desk")]
 pub(super) fn publish(socket: &Path, signature: &[u8], roster: &[u8]) -> Result<String, AskError> {
     let request = Request::Publish { signature: signature.len(), roster: roster.len() };
     let mut answer = Answer::to(socket, &request)?;
