@@ -53,7 +53,7 @@ impl Engine {
 
     /// For `vpmesh peers`, by name.
     #[must_use]
-    pub fn peers(&self, _now: Now) -> Vec<PeerRow> {
+    pub fn peers(&self, now: Now) -> Vec<PeerRow> {
         let Some(world) = &self.world else { return Vec::new() };
         let row = |(&peer, role): (&_, &super::world::PeerRole)| {
             let stats = self.tunnels.stats(peer)?;
@@ -69,6 +69,7 @@ impl Engine {
                 drops: named(|reason| self.counters.dropped_of(peer, reason)),
                 flows: self.flows.count_of(Via::Peer(peer)) as u64,
                 mtu: self.mtu_of(peer),
+                paths: self.paths_row(peer, now),
             })
         };
         let mut rows: Vec<_> = world.roles.iter().filter_map(row).collect();

@@ -2,9 +2,11 @@
 
 use std::time::Instant;
 
+use super::paths::kind_of;
 use super::{Datagram, Engine, Now, Outbox};
 use crate::base::{DropReason, is_virtual};
 use crate::mesh::frame::{FRAME_OVERHEAD, FRAME_TYPE};
+use crate::mesh::paths::Kind;
 use crate::packet::Ecn;
 use crate::table::{PeerId, Via};
 use crate::tunnel::{Endpoint, Opened, Sealed, TunnelEvent, WAITING_BYTES_MAX};
@@ -60,7 +62,7 @@ impl Engine {
                 self.counters.from_peers.add(bytes.len());
                 let mut outcome = self.forward(bytes, Via::Peer(peer), outer, now, out);
                 if outcome == Err(DropReason::BadSource) {
-                    outcome = self.handle_link(peer, bytes, now, out);
+                    outcome = self.handle_link(peer, source, bytes, now, out);
                 }
                 if let Err(reason) = outcome {
                     self.counters.drop_of(peer, reason);
@@ -104,8 +106,15 @@ impl Engine {
         }
     }
 
-    /// After every batch: what timers owe, and what the tunnels want from outside.
+    /// After every batch: what timers owe, what the tunnels want from outside, and what the paths want of them.
     pub(super) fn settle(&mut self, now: Instant, out: &mut Outbox) {
+        self.settle_tunnels(now, out);
+        if self.follow_paths(now, out) {
+            self.settle_tunnels(now, out);
+        }
+    }
+
+    fn settle_tunnels(&mut self, now: Instant, out: &mut Outbox) {
         while let Some(space) = out.space(0) {
             match self.tunnels.handle_timeout(space, now) {
                 Some((peer, Sealed::Send { to, len })) => self.commit(Some(peer), to, 0, len, out),
@@ -120,7 +129,12 @@ impl Engine {
                     self.ask_for_passage(peer, now);
                     self.ask_relays(peer, now, out);
                 }
+                TunnelEvent::Silent(peer) if self.paths.follows(peer) => self.paths.handle_silent(peer, now),
                 TunnelEvent::Silent(peer) => self.ask_for_passage(peer, now),
+                TunnelEvent::Elsewhere(peer, source) => {
+                    let kind = kind_of(source.address, Kind::Heard);
+                    self.paths.handle_elsewhere(peer, source.address, kind, now);
+                }
                 TunnelEvent::Moved(peer) => self.ask_for_mtu(peer),
                 TunnelEvent::Up(peer) => self.handle_peer_up(peer, now, out),
             }

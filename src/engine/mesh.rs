@@ -12,20 +12,21 @@ use crate::base::{DropReason, link_address};
 use crate::mesh::wire::{Message, WireError};
 use crate::packet::link::{self, Link};
 use crate::table::{PeerId, Via};
-use crate::tunnel::Sealed;
+use crate::tunnel::{Endpoint, Sealed};
 
 impl Engine {
     /// Takes a packet that a peer sent from a link-local address.
     pub(super) fn handle_link(
         &mut self,
         peer: PeerId,
+        source: Endpoint,
         bytes: &[u8],
         now: Instant,
         out: &mut Outbox,
     ) -> Result<(), DropReason> {
         let theirs = self.link_of(peer).ok_or(DropReason::BadSource)?;
         match Link::read(bytes, theirs, self.own_link).ok_or(DropReason::BadSource)?? {
-            Link::Message(message) => self.handle_message(peer, message, now, out),
+            Link::Message(message) => self.handle_message(peer, source, message, now, out),
             Link::Tcp(packet) => self.handle_link_tcp(Via::Peer(peer), packet, now, out),
         }
     }
@@ -33,6 +34,7 @@ impl Engine {
     fn handle_message(
         &mut self,
         peer: PeerId,
+        source: Endpoint,
         message: &[u8],
         now: Instant,
         out: &mut Outbox,
@@ -40,6 +42,7 @@ impl Engine {
         match Message::parse(message) {
             Ok(Message::Digest(digest)) => self.handle_digest(peer, digest, now, out),
             Ok(Message::Relaying(message)) => self.handle_relaying(peer, &message, now, out),
+            Ok(Message::Probing(message)) => self.handle_probing(peer, source, &message, now, out),
             Err(WireError::Malformed | WireError::Version(_) | WireError::UnknownKind(_)) => {
                 Err(DropReason::NotControl)
             }
@@ -50,6 +53,7 @@ impl Engine {
     pub(super) fn handle_peer_up(&mut self, peer: PeerId, now: Instant, out: &mut Outbox) {
         if self.link_of(peer).is_some() {
             self.register_with(peer, now, out);
+            self.begin_paths(peer, now);
             self.travel.sync.handle_up(peer);
             self.travel(now, out);
         }
@@ -66,12 +70,22 @@ impl Engine {
         now: Instant,
         out: &mut Outbox,
     ) -> Result<(), DropReason> {
-        let theirs = self.link_of(peer).ok_or(DropReason::NoRoute)?;
         let mut packet = [0; link::LINK_MTU];
+        let len = self.wrap_control(peer, message, &mut packet)?;
+        self.send_link(peer, &packet[..len], now, out)
+    }
+
+    /// Writes a message as the packet that a mesh node is sent; its length.
+    pub(super) fn wrap_control(
+        &self,
+        peer: PeerId,
+        message: &Message<'_>,
+        packet: &mut [u8; link::LINK_MTU],
+    ) -> Result<usize, DropReason> {
+        let theirs = self.link_of(peer).ok_or(DropReason::NoRoute)?;
         let Some(space) = packet[link::MESSAGE_OFFSET..].first_chunk_mut() else { unreachable!() };
         let len = message.write(space);
-        let len = link::wrap_message(&mut packet, len, self.own_link, theirs);
-        self.send_link(peer, &packet[..len], now, out)
+        Ok(link::wrap_message(packet, len, self.own_link, theirs))
     }
 
     /// Sends a mesh node a packet between its link-local address and ours.

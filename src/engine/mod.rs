@@ -17,6 +17,7 @@ mod neighbours;
 mod outbound;
 mod outbox;
 mod passage;
+mod paths;
 mod relaying;
 mod reload;
 pub mod report;
@@ -32,6 +33,7 @@ use hashbrown::HashMap;
 
 use crate::base::{DropReason, Endpoint, NodePath, PrivateKey, PublicKey, link_address};
 use crate::mesh::beacon::{BEACON_BYTES, Beacons};
+use crate::mesh::paths::Paths;
 use crate::packet::TokenBucket;
 use crate::table::{FlowTable, PeerId};
 use crate::tunnel::Tunnels;
@@ -40,7 +42,9 @@ pub use crate::tunnel::{CROWDING_MAX, Crowding, Steering};
 pub use counters::Counters;
 pub use outbox::{Outbox, Transmit};
 pub use reload::ReloadReport;
-pub use report::{BorderAnswer, ExplainAnswer, ExplainVerdict, FlowRow, PeerRow, Status, Traffic};
+pub use report::{
+    BorderAnswer, ExplainAnswer, ExplainVerdict, FlowRow, PathRow, PathsRow, PeerRow, Status, Traffic,
+};
 pub use rosters::Offered;
 pub use world::ReloadError;
 use world::World;
@@ -131,6 +135,8 @@ pub struct Engine {
     mapped: Option<SocketAddr>,
     passages: passage::Passages,
     relaying: relaying::Relaying,
+    paths: Paths,
+    whereabouts: paths::Whereabouts,
     scratch: Box<[u8]>,
 }
 
@@ -156,6 +162,8 @@ impl Engine {
             mapped: None,
             passages: passage::Passages::default(),
             relaying: relaying::Relaying::default(),
+            paths: paths::new(&config.seed),
+            whereabouts: paths::Whereabouts::default(),
             scratch: vec![0; PACKET_MAX].into_boxed_slice(),
             config,
         };
@@ -169,8 +177,11 @@ impl Engine {
     }
 
     /// A router forwards what comes to this address, or nothing any more. Its word: worth a probe, no more.
-    pub fn handle_mapped(&mut self, mapped: Option<SocketAddr>, _now: Now) {
-        self.mapped = mapped;
+    pub fn handle_mapped(&mut self, mapped: Option<SocketAddr>, now: Now) {
+        if self.mapped != mapped {
+            self.mapped = mapped;
+            self.paths.handle_change(now.instant);
+        }
     }
 
     /// Where a router says that it forwards from.

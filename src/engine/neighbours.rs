@@ -6,12 +6,16 @@ use std::time::Instant;
 use super::{Engine, Event, Now};
 use crate::base::DropReason;
 use crate::mesh::beacon::Heard;
+use crate::mesh::paths::Kind;
 
 impl Engine {
     /// A datagram that came to the beacons' port from a neighbour.
     pub fn handle_beacon(&mut self, source: SocketAddr, bytes: &[u8], now: Now) {
         match self.beacons.handle(source, bytes, now.instant) {
-            Heard::New { peer, address } => self.tunnels.add_candidate(peer, address, now.instant),
+            Heard::New { peer, address } => {
+                self.tunnels.add_candidate(peer, address, now.instant);
+                self.paths.add(peer, address, Kind::Neighbour, now.instant);
+            }
             Heard::Known => {}
             Heard::Nobody | Heard::Malformed | Heard::Limited => self.counters.drop(DropReason::BadBeacon),
         }

@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 use hashbrown::HashMap;
 
 use super::{Engine, Event, Now};
+use crate::mesh::paths::Kind;
 use crate::table::PeerId;
 use crate::tunnel::Endpoint;
 
@@ -42,6 +43,14 @@ enum State {
 }
 
 impl Passages {
+    /// The passage that there is to a peer.
+    pub(super) fn open(&self, peer: PeerId) -> Option<SocketAddr> {
+        match self.by_peer.get(&peer)?.state {
+            State::Open(address) => Some(address),
+            State::Dialling(_) | State::Pause(_) => None,
+        }
+    }
+
     pub(super) fn forget(&mut self, peer: PeerId) {
         self.by_peer.remove(&peer);
     }
@@ -73,6 +82,7 @@ impl Engine {
         match endpoint {
             Some(address) => {
                 *passage = Passage { state: State::Open(address), failed: 0 };
+                self.paths.add(peer, address, Kind::Tls, now.instant);
                 self.tunnels.set_passage(peer, Endpoint { address, local: None }, now.instant);
             }
             None => passage.fail(now.instant),
@@ -86,6 +96,7 @@ impl Engine {
                 passage.fail(now.instant);
             }
         }
+        self.paths.remove_everywhere(endpoint, now.instant);
         self.tunnels.forget_passage(Endpoint { address: endpoint, local: None }, now.instant);
     }
 }

@@ -19,6 +19,7 @@ use crate::mesh::relay::{Quota, Relay};
 use crate::mesh::relaying::{Introduction, Refusal, Relaying as Said, Terms};
 use crate::mesh::wire::Message;
 use crate::packet::{Ecn, TokenBucket};
+use crate::roster::NodeId;
 use crate::table::PeerId;
 use crate::tunnel::Endpoint;
 
@@ -50,6 +51,23 @@ impl Relaying {
         if let Some(relay) = &mut self.relay {
             relay.remove_gateway(peer);
         }
+    }
+
+    /// The channels to a peer, with their relays, in an order that is the same in every run.
+    pub(super) fn channels_to(&self, peer: PeerId) -> Vec<(PeerId, u32)> {
+        let mut channels: Vec<_> = self.legs.channels_to(peer).collect();
+        channels.sort_unstable();
+        channels
+    }
+
+    /// Relays are to learn where this gateway is.
+    pub(super) fn renew(&mut self, now: Instant) {
+        self.legs.renew(now);
+    }
+
+    /// What is known of rooms.
+    pub(super) fn judged(&mut self) -> &mut HashMap<(u32, u32), bool> {
+        &mut self.judged
     }
 
     pub(super) fn poll_timeout(&self) -> Option<Instant> {
@@ -167,7 +185,8 @@ impl Engine {
         match *said {
             Said::Register(theirs) => self.handle_register(peer, theirs, now, out),
             Said::Open { peer: wanted } => self.handle_open(peer, wanted, now, out),
-            Said::Registered { terms, .. } => {
+            Said::Registered { terms, observed } => {
+                self.handle_observed(peer, observed, now);
                 if self.relaying.legs.handle_registered(peer, terms, now) {
                     self.ask_for_missed(peer, now, out);
                 }
@@ -177,6 +196,7 @@ impl Engine {
             Said::Incoming(introduction) => self.handle_introduction(peer, &introduction, false, now),
             Said::Closed { channel } => {
                 if let Some(other) = self.relaying.legs.handle_closed(peer, channel) {
+                    self.paths.remove(other, channel_endpoint(peer, channel).address, now);
                     self.relaying.asked.remove(&other);
                     self.ask_relays(other, now, out);
                 }
@@ -223,7 +243,7 @@ impl Engine {
             return Err(DropReason::NotControl);
         };
         let opened = relay.handle_open(gateway, other, now, || {
-            other.is_some_and(|other| could_flow(world, judged, gateway, other))
+            other.is_some_and(|other| could_talk(world, judged, gateway, other))
         });
         let key = world.roles.get(&gateway).map(|role| role.key).ok_or(DropReason::NoRoute)?;
         match (opened, other) {
@@ -255,6 +275,7 @@ impl Engine {
         if !self.relaying.legs.handle_channel(relay, introduction.channel, peer) {
             return Err(DropReason::NoLeg);
         }
+        self.handle_channel(relay, peer, introduction, now);
         self.tunnels.try_at(peer, channel_endpoint(relay, introduction.channel), asked, now);
         Ok(())
     }
@@ -336,7 +357,7 @@ impl Engine {
         let relay = relay.get_or_insert_with(|| Relay::new(Quota::default(), now));
         let owner_of = |peer| world.room_behind(peer).map(|room| world.model.node(room).owner);
         let pairs: HashSet<_> =
-            relay.pairs().into_iter().filter(|&(a, b)| could_flow(world, judged, a, b)).collect();
+            relay.pairs().into_iter().filter(|&(a, b)| could_talk(world, judged, a, b)).collect();
         relay.handle_reload(owner_of, |a, b| pairs.contains(&(a, b)), now);
     }
 
@@ -373,15 +394,25 @@ impl Engine {
 }
 
 /// Where a peer is that is reached on a relay's channel.
-fn channel_endpoint(relay: PeerId, channel: u32) -> Endpoint {
+pub(super) fn channel_endpoint(relay: PeerId, channel: u32) -> Endpoint {
     #[expect(clippy::cast_possible_truncation, reason = "there are 2^16 slots at most")]
     let path = VirtualEndpoint::Relay { slot: relay.0 as u16, channel };
     Endpoint { address: path.address(), local: None }
 }
 
 /// Whether the rosters could allow a flow between what is behind two gateways.
-fn could_flow(world: &World, judged: &mut HashMap<(u32, u32), bool>, one: PeerId, other: PeerId) -> bool {
+fn could_talk(world: &World, judged: &mut HashMap<(u32, u32), bool>, one: PeerId, other: PeerId) -> bool {
     let (Some(one), Some(other)) = (world.room_behind(one), world.room_behind(other)) else { return false };
+    could_flow(world, judged, one, other)
+}
+
+/// Whether the rosters could allow a flow between two rooms.
+pub(super) fn could_flow(
+    world: &World,
+    judged: &mut HashMap<(u32, u32), bool>,
+    one: NodeId,
+    other: NodeId,
+) -> bool {
     if judged.len() >= JUDGED_MAX {
         judged.clear();
     }

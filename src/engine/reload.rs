@@ -91,6 +91,7 @@ impl Engine {
         self.listen_for_neighbours(now.instant);
         self.ask_for_changed_endpoints(old.as_ref(), now);
         self.relay_anew(now.instant);
+        self.pair_anew();
         self.judge_flows_again(&mut report, now);
         Ok(report)
     }
@@ -108,6 +109,8 @@ impl Engine {
                 self.travel.forget(peer);
                 self.passages.forget(peer);
                 self.relaying.forget(peer);
+                self.paths.remove_peer(peer);
+                self.whereabouts.forget(peer);
                 report.peers_removed += 1;
             }
         }

@@ -121,6 +121,37 @@ pub struct PeerRow {
     pub flows: u64,
     /// Bytes of the largest packet inside the tunnel that its path carries whole.
     pub mtu: u16,
+    /// Of a gateway with a session: where it may be reached, and how well.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub paths: Option<PathsRow>,
+}
+
+/// The paths to a gateway.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PathsRow {
+    /// Why the one in use is: the `session` was made there, the gateway was `found` there by a handshake, it is `better`,
+    /// or the one before fell `silent`.
+    pub why: String,
+    /// Seconds since it is.
+    pub since: u64,
+    pub candidates: Vec<PathRow>,
+}
+
+/// One path to a gateway.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PathRow {
+    /// Where datagrams go: the relay's address, if it is through one.
+    pub address: Option<SocketAddr>,
+    /// How it was learned of.
+    pub kind: String,
+    /// Whom it goes through.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub relay: Option<NodePath>,
+    pub in_use: bool,
+    /// Microseconds; `null`: nothing comes back.
+    pub round_trip: Option<u64>,
+    /// Probes lost, of 1,000.
+    pub loss: u32,
 }
 
 /// The answer of `explain`.

@@ -7,6 +7,7 @@ use hashbrown::HashMap;
 
 use super::{Engine, Event, Now, Outbox};
 use crate::base::is_virtual;
+use crate::mesh::paths::Kind;
 use crate::table::PeerId;
 use crate::tunnel::SEAL_OVERHEAD;
 
@@ -50,7 +51,8 @@ impl Engine {
         let beacons = self.beacons.poll_timeout().map(|at| (at, "beacon"));
         let rosters = self.travel.poll_timeout().map(|at| (at, "rosters"));
         let relays = self.relaying.poll_timeout().map(|at| (at, "relays"));
-        let due = [relays, tunnels, flows, mtus, names, beacons, rosters];
+        let paths = self.paths.poll_timeout().map(|at| (at, "paths"));
+        let due = [relays, paths, tunnels, flows, mtus, names, beacons, rosters];
         due.into_iter().flatten().min_by_key(|&(at, _)| at)
     }
 
@@ -85,6 +87,9 @@ impl Engine {
                 self.timers.nameless.push(peer);
             }
             return;
+        }
+        for &address in &addresses {
+            self.paths.add(peer, address, Kind::Roster, now.instant);
         }
         self.tunnels.set_candidates(peer, addresses, now.instant);
         if let Some(near) = self.beacons.address_of(peer, now.instant) {

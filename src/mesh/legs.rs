@@ -63,6 +63,19 @@ impl Legs {
         self.legs.iter().filter(|(_, leg)| leg.theirs.is_some()).map(|(&relay, _)| relay)
     }
 
+    /// The channels to a peer, with their relays.
+    pub fn channels_to(&self, peer: PeerId) -> impl Iterator<Item = (PeerId, u32)> + '_ {
+        self.legs.iter().flat_map(move |(&relay, leg)| {
+            let to_peer = leg.channels.iter().filter(move |(_, other)| **other == Some(peer));
+            to_peer.map(move |(&channel, _)| (relay, channel))
+        })
+    }
+
+    /// The gateway may be somewhere else: every relay is to hear from it.
+    pub fn renew(&mut self, now: Instant) {
+        self.legs.values_mut().for_each(|leg| leg.next = now);
+    }
+
     /// The next relay that is to be told, and what. Call until `None`.
     pub fn poll_register(&mut self, now: Instant) -> Option<(PeerId, Terms)> {
         let (&relay, leg) = self.legs.iter_mut().find(|(_, leg)| leg.next <= now)?;

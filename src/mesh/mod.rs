@@ -1,10 +1,13 @@
-//! Floor 3: what mesh nodes agree on: which rosters are accepted (`accept`), how they travel (`sync`), and what nodes say to
-//! each other (`wire`, and over TCP `transfer`).
+//! Floor 3: what mesh nodes agree on: which rosters are accepted (`accept`), how they travel (`sync`), which path to
+//! a peer is used (`paths`), relays (`relay` and `legs`), and what nodes say to each other (`wire`, and over TCP `transfer`).
 
 pub mod accept;
 pub mod beacon;
+mod dice;
 pub mod frame;
 pub mod legs;
+pub mod paths;
+pub mod probing;
 pub mod relay;
 pub mod relaying;
 pub mod sync;

@@ -79,7 +79,8 @@ impl Refusal {
 
 /// Octets of the longest of them.
 pub const RELAYING_MAX: usize = 32 + 4 + ADDRESS;
-const ADDRESS: usize = 18;
+/// Octets of an address.
+pub const ADDRESS: usize = 18;
 
 /// Fields are taken off the front; `None` once they are too short.
 struct Fields<'a>(&'a [u8]);

@@ -4,6 +4,7 @@
 //! apart from what is damaged: a newer node may say more than this one understands. A message has at most
 //! [`MESSAGE_MAX`](crate::packet::link::MESSAGE_MAX) octets.
 
+use super::probing::Probing;
 use super::relaying::Relaying;
 use crate::packet::link::MESSAGE_MAX;
 
@@ -34,6 +35,7 @@ pub mod kind {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Message<'a> {
     Digest(Digest<'a>),
+    Probing(Probing),
     Relaying(Relaying),
 }
 
@@ -121,6 +123,9 @@ impl<'a> Message<'a> {
                 let digest = Digest::new(entries).filter(|_| rest.is_empty());
                 digest.map(Self::Digest).ok_or(WireError::Malformed)
             }
+            kind::PING..=kind::CANDIDATES => {
+                Probing::read(kind, fields).map(Self::Probing).ok_or(WireError::Malformed)
+            }
             kind::REGISTER..=kind::REFUSED => {
                 Relaying::read(kind, fields).map(Self::Relaying).ok_or(WireError::Malformed)
             }
@@ -136,6 +141,10 @@ impl<'a> Message<'a> {
                 let fields = digest.entries.as_flattened();
                 buffer[2..2 + fields.len()].copy_from_slice(fields);
                 2 + fields.len()
+            }
+            Self::Probing(message) => {
+                buffer[..2].copy_from_slice(&[VERSION, message.kind()]);
+                2 + message.write(&mut buffer[2..])
             }
             Self::Relaying(message) => {
                 buffer[..2].copy_from_slice(&[VERSION, message.kind()]);
@@ -182,7 +191,7 @@ mod tests {
     proptest! {
         #[test]
         fn what_can_be_read_is_written_the_same(
-            kind in prop_oneof![Just(kind::DIGEST), kind::REGISTER..=kind::REFUSED, any::<u8>()],
+            kind in prop_oneof![Just(kind::DIGEST), kind::PING..=kind::CANDIDATES, kind::REGISTER..=kind::REFUSED, any::<u8>()],
             fields in proptest::collection::vec(any::<u8>(), 0..1400),
         ) {
             let bytes = [vec![VERSION, kind], fields].concat();

@@ -8,6 +8,7 @@
 mod crowd;
 mod door;
 mod peer;
+mod placing;
 mod slots;
 mod standby;
 mod steering;
@@ -97,6 +98,8 @@ pub enum TunnelEvent {
     Up(PeerId),
     /// The peer left what it was sent unanswered for a while: another way to it may be needed soon.
     Silent(PeerId),
+    /// The peer is heard from here, and not where it was put.
+    Elsewhere(PeerId, Endpoint),
 }
 
 impl Tunnels {
@@ -235,6 +238,10 @@ impl Tunnels {
     /// The peer may be here. While it has no session, or does not answer, it is looked for here; with `begin` at once.
     pub fn try_at(&mut self, id: PeerId, endpoint: Endpoint, begin: bool, now: Instant) {
         let Some(peer) = self.slots.get_mut(id) else { return };
+        if begin && peer.is_sought() {
+            self.seek(id, &[endpoint.address], now);
+            return;
+        }
         if !peer.is_missed() {
             return;
         }
@@ -309,14 +316,14 @@ impl Tunnels {
             TunnResult::WriteToTunnelV4(bytes, _) | TunnResult::WriteToTunnelV6(bytes, _) => {
                 let change = peer.handle_authenticated(source, here, datagram.len(), now);
                 if change != Change::default() {
-                    self.changed(id, change);
+                    self.changed(id, change, source);
                 }
                 Opened::Packet { peer: id, bytes }
             }
             TunnResult::Done | TunnResult::WriteToNetwork(_) => {
                 let change = peer.handle_authenticated(source, here, datagram.len(), now);
                 if change != Change::default() {
-                    self.changed(id, change);
+                    self.changed(id, change, source);
                 }
                 Opened::Nothing { peer: id }
             }
@@ -359,9 +366,12 @@ impl Tunnels {
         }
     }
 
-    fn changed(&mut self, id: PeerId, change: Change) {
+    fn changed(&mut self, id: PeerId, change: Change, source: Endpoint) {
         if change.moved {
             self.handle_move(id);
+        }
+        if change.elsewhere {
+            self.events.push(TunnelEvent::Elsewhere(id, source));
         }
         if change.up {
             self.events.push(TunnelEvent::Up(id));
@@ -410,7 +420,7 @@ impl Tunnels {
         // A cookie reply is authenticated by what we sent, but says nothing of where the peer is.
         if datagram[0] != 3 {
             let change = peer.handle_handshake(source, datagram.len(), len, datagram[0] == 2, now);
-            self.changed(id, change);
+            self.changed(id, change, source);
         }
         self.schedule(id, now + BUSY_TICK);
         if len == 0 { Opened::Nothing { peer: id } } else { Opened::Answer { peer: Some(id), len } }

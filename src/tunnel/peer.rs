@@ -83,6 +83,8 @@ pub(super) struct Change {
     pub(super) moved: bool,
     /// There is a session to send with, and there was none.
     pub(super) up: bool,
+    /// It is heard from another place than the one that it was put at.
+    pub(super) elsewhere: bool,
 }
 
 /// What a peer's timers ask for.
@@ -114,9 +116,21 @@ pub(super) struct Peer {
     fresh_until: Instant,
     session: SessionState,
     standby: Standby,
+    placed: Placed,
     counts: Counts,
     /// In `Crowd`'s running window.
     pub(super) heard: Heard,
+}
+
+/// Who says where a peer with a session is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Placed {
+    /// The peer itself: it is where it was last heard from.
+    Roams,
+    /// Somebody else ([`super::Tunnels::place`]). What comes from elsewhere is told and doesn't move it.
+    Held,
+    /// The same, but it was asked for everywhere: it is where it is heard from next.
+    Sought,
 }
 
 /// Where a peer is.
@@ -127,6 +141,8 @@ struct Place {
     /// From the roster's endpoints, by name or number.
     candidates: Vec<SocketAddr>,
     next: usize,
+    /// Where it was last heard from, if not there.
+    elsewhere: Option<Endpoint>,
 }
 
 impl Place {
@@ -181,6 +197,7 @@ impl Peer {
             fresh_until: now + BUSY_TICK,
             session: SessionState { connected: false, up: false, initiated: None, active: None },
             standby: Standby::default(),
+            placed: Placed::Roams,
             counts: Counts::default(),
             heard: Heard::default(),
         }
@@ -206,8 +223,7 @@ impl Peer {
         addresses.truncate(CANDIDATES_MAX);
         self.place.candidates = addresses;
         self.place.next = 0;
-        let lost = !self.session.connected || self.session.initiated.is_some();
-        if lost && !self.is_on_passage() {
+        if self.is_missed() && !self.is_on_passage() {
             self.try_next();
         }
     }
@@ -219,15 +235,70 @@ impl Peer {
         candidates.insert(0, address);
         candidates.truncate(CANDIDATES_MAX);
         self.keepalive = true;
-        if !self.session.connected || self.session.initiated.is_some() {
+        if self.is_missed() {
             self.place.next = 0;
             self.try_next();
         }
     }
 
-    /// Whether there is no session, or no answer where it was last.
+    /// Whether it is looked for: there is no session, or no answer where it was last.
     pub(super) fn is_missed(&self) -> bool {
-        !self.session.connected || self.session.initiated.is_some()
+        !self.session.connected || self.placed == Placed::Roams && self.session.initiated.is_some()
+    }
+
+    /// Whether it has a session, and somebody else says where it is.
+    fn is_placed(&self) -> bool {
+        self.placed != Placed::Roams && self.session.connected
+    }
+
+    /// Whether it is to be noticed when it falls silent.
+    fn is_watched(&self) -> bool {
+        self.keepalive || self.placed != Placed::Roams
+    }
+
+    pub(super) fn candidates(&self) -> impl Iterator<Item = SocketAddr> + '_ {
+        self.place.candidates.iter().copied()
+    }
+
+    /// From now on somebody else says where it is, while it has a session.
+    pub(super) fn hold(&mut self) {
+        self.placed = Placed::Held;
+        self.place.elsewhere = None;
+    }
+
+    /// It is where it is heard from.
+    pub(super) fn release(&mut self) {
+        self.placed = Placed::Roams;
+    }
+
+    /// It is here, as somebody else says.
+    pub(super) fn put(&mut self, address: SocketAddr) {
+        self.hold();
+        self.standby.handle_heard();
+        self.place.current = Some(Endpoint { address, local: None });
+    }
+
+    /// It is asked for everywhere.
+    pub(super) fn seek(&mut self) {
+        if self.placed == Placed::Held {
+            self.placed = Placed::Sought;
+        }
+    }
+
+    pub(super) fn is_sought(&self) -> bool {
+        self.is_placed() && self.placed == Placed::Sought
+    }
+
+    /// Whether what comes from here doesn't move it.
+    fn stays(&self, source: Endpoint) -> bool {
+        self.session.connected
+            && self.placed == Placed::Held
+            && self.place.current.is_some_and(|current| current.address != source.address)
+    }
+
+    /// It is heard from here, where it isn't said to be; whether that is new.
+    fn hear_elsewhere(&mut self, source: Endpoint) -> bool {
+        self.place.elsewhere.replace(source) != Some(source)
     }
 
     pub(super) fn set_endpoint(&mut self, endpoint: Endpoint) {
@@ -303,17 +374,26 @@ impl Peer {
     ) -> Change {
         self.counts.rx_packets += 1;
         self.counts.rx_bytes += len as u64;
+        let stays = !here && self.stays(source);
         self.session.active = Some(now);
         self.session.connected = true;
         self.session.initiated = None;
-        self.standby.handle_heard();
         let up = !std::mem::replace(&mut self.session.up, true);
+        if stays {
+            // What is sent is unanswered still where it goes.
+            return Change { moved: false, up, elsewhere: self.hear_elsewhere(source) };
+        }
+        self.standby.handle_heard();
         if here {
             self.standby.handle_heard_here(now);
-        } else if !self.is_on_passage() && is_virtual(source.address.ip()) && self.standby.stays(now) {
-            return Change { moved: false, up };
+        } else if self.placed == Placed::Roams
+            && !self.is_on_passage()
+            && is_virtual(source.address.ip())
+            && self.standby.stays(now)
+        {
+            return Change { up, ..Change::default() };
         }
-        Change { moved: !here && self.move_to(source, now), up }
+        Change { moved: !here && self.move_to(source, now), up, elsewhere: false }
     }
 
     /// A handshake message was good, and answered with `answer` bytes. `last`: it was the last of its handshake, so
@@ -328,15 +408,22 @@ impl Peer {
     ) -> Change {
         self.counts.rx_bytes += len as u64;
         self.counts.tx_bytes += answer as u64;
+        let stays = self.stays(source);
         self.session.active = Some(now);
         self.session.initiated = None;
-        self.standby.handle_heard();
         self.look(false);
         let up = last && !std::mem::replace(&mut self.session.up, true);
-        Change { moved: self.move_to(source, now), up }
+        if stays {
+            return Change { moved: false, up, elsewhere: self.hear_elsewhere(source) };
+        }
+        self.standby.handle_heard();
+        Change { moved: self.move_to(source, now), up, elsewhere: false }
     }
 
     fn move_to(&mut self, source: Endpoint, now: Instant) -> bool {
+        if self.placed == Placed::Sought {
+            self.hold();
+        }
         if self.place.current == Some(source) {
             return false;
         }
@@ -374,9 +461,16 @@ impl Peer {
         self.counts.tx_packets += 1;
         self.counts.tx_bytes += len as u64;
         self.session.active = Some(now);
-        if self.keepalive {
+        if self.is_watched() {
             self.standby.handle_sent(now);
         }
+    }
+
+    /// The same, to a place where it needn't be.
+    pub(super) fn handle_probe(&mut self, len: usize, now: Instant) {
+        self.counts.tx_packets += 1;
+        self.counts.tx_bytes += len as u64;
+        self.session.active = Some(now);
     }
 
     pub(super) fn handle_initiation(&mut self, now: Instant) {
@@ -424,15 +518,21 @@ impl Peer {
                 if unanswered {
                     // The last one was missed: somewhere else, and ask the names again.
                     tick.unreachable = true;
-                    if let Some(passage) = self.place.current.filter(|_| self.is_on_passage()) {
-                        self.standby.forget(passage);
-                        self.standby.handle_move(true, false, now);
+                    if self.is_placed() {
+                        self.seek();
+                    } else {
+                        if let Some(passage) = self.place.current.filter(|_| self.is_on_passage()) {
+                            self.standby.forget(passage);
+                            self.standby.handle_move(true, false, now);
+                        }
+                        self.try_next();
                     }
-                    self.try_next();
                 }
                 self.handle_initiation(now);
             }
             tick.send = self.place.current.map(|to| (to, len));
+        } else if self.is_placed() {
+            tick.silent = self.standby.is_silent_now(now);
         } else if self.keepalive && self.place.current.is_some() {
             self.step(&mut tick, identity, buffer, now);
         }
@@ -484,7 +584,7 @@ impl Peer {
     pub(super) fn next_wake(&self, now: Instant) -> Option<Instant> {
         let busy = self.session.active.is_some_and(|at| now.saturating_duration_since(at) < BUSY_FOR);
         let first = !self.session.connected && self.session.initiated.is_some();
-        let reachable = self.keepalive && self.place.current.is_some();
+        let reachable = self.is_watched() && self.place.current.is_some();
         if reachable && self.standby.is_urgent(self.is_on_passage(), first) {
             Some(now + standby::TICK)
         } else if self.session.initiated.is_some() || busy {

@@ -5,6 +5,9 @@
 //! silent after that and the passage is there, what goes to the peer goes through it; its answers prove it. From then on
 //! its other addresses are asked by turns, now and then, and the one that answers has the peer again. A peer that was
 //! lost again soon after is asked more seldom: some networks let handshakes through and little else.
+//!
+//! That is for relays, and for gateways before there is a session. A gateway with a session is wherever it is put
+//! ([`super::Tunnels::place`]); of it only the silence is told.
 
 use std::time::{Duration, Instant};
 
@@ -105,6 +108,16 @@ impl Standby {
             }
             _ => {}
         }
+    }
+
+    /// Whether the peer has been silent for a while, the first time that this is asked.
+    pub(super) fn is_silent_now(&mut self, now: Instant) -> bool {
+        let silent = self.unanswered.is_some_and(|at| now.saturating_duration_since(at) >= SILENT_FOR);
+        let first = silent && self.asked.is_none();
+        if first {
+            self.asked = Some(now);
+        }
+        first
     }
 
     /// What to do now. `initiated`: when a first handshake was begun, of a peer without a session.

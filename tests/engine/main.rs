@@ -4,6 +4,7 @@
 mod ip;
 mod mesh;
 mod passage;
+mod paths;
 mod relays;
 mod town;
 mod traffic;

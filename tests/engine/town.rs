@@ -20,6 +20,8 @@ pub struct Town {
     gateways: HashMap<String, Gateway>,
     stations: HashMap<String, Station>,
     pub now: Now,
+    /// Pairs whose datagrams to each other are lost.
+    apart: Vec<(SocketAddr, SocketAddr)>,
     /// Everything that reached a gateway or relay.
     pub heard: Vec<(SocketAddr, Vec<u8>)>,
     /// Whether that is kept.
@@ -109,6 +111,7 @@ impl Town {
             gateways: HashMap::new(),
             stations: HashMap::new(),
             now,
+            apart: vec![],
             heard: vec![],
             listens: false,
         };
@@ -274,6 +277,9 @@ impl Town {
             if self.listens {
                 self.heard.push((to, bytes.clone()));
             }
+            if self.apart.contains(&(from, to)) || self.apart.contains(&(to, from)) {
+                continue;
+            }
             if let Some(gateway) = self.gateways.values_mut().find(|gateway| gateway.at == to) {
                 let stride = bytes.len();
                 let datagram = Datagram { source: from, local: None, ecn: 0, bytes: &mut bytes, stride };
@@ -284,6 +290,31 @@ impl Town {
             }
         }
         panic!("a datagram goes round in circles");
+    }
+
+    /// What these two send each other is lost from now on.
+    pub fn part(&mut self, one: &str, other: &str) {
+        let pair = (self.gateways[one].at, self.gateways[other].at);
+        self.apart.push(pair);
+    }
+
+    /// What these two send each other arrives again.
+    pub fn join(&mut self, one: &str, other: &str) {
+        let (one, other) = (self.gateways[one].at, self.gateways[other].at);
+        self.apart.retain(|pair| *pair != (one, other) && *pair != (other, one));
+    }
+
+    /// Time passes, in steps of 50 ms.
+    pub fn pass(&mut self, milliseconds: u64) {
+        for _ in 0..milliseconds / 50 {
+            self.now.instant += Duration::from_millis(50);
+            self.settle();
+        }
+    }
+
+    /// A gateway is somewhere else from now on.
+    pub fn move_gateway(&mut self, gateway: &str, to: SocketAddr) {
+        self.gateway(gateway).at = to;
     }
 
     /// Where a gateway or relay is.

@@ -9,7 +9,6 @@
 //! What was fetched is judged above ([`accept`](super::accept)), and the verdict comes back. A peer that gave what is
 //! nothing is not asked for a while, for longer each time. Everything is bounded for each owner and each peer.
 
-mod dice;
 mod shelf;
 #[cfg(test)]
 mod tests;
@@ -20,12 +19,12 @@ use std::time::{Duration, Instant};
 use hashbrown::HashMap;
 
 pub use super::accept::Meaning;
+use super::dice::Dice;
 use super::wire::{DigestEntry, OwnerTag, ShortHash};
 use crate::base::signify::Signature;
 use crate::base::{DropReason, Name};
 use crate::packet::TokenBucket;
 use crate::table::PeerId;
-use dice::Dice;
 use shelf::Entry;
 pub use shelf::{Content, Shelf, short, tag_of};
 
