@@ -14,6 +14,14 @@ pub(super) fn time(seconds: u64) -> String {
     }
 }
 
+/// A round trip, given in microseconds: `0.4 ms`, `12.3 ms`, `250 ms`.
+pub(super) fn round_trip(microseconds: u64) -> String {
+    match microseconds / 100 {
+        tenths @ 0..1000 => format!("{}.{} ms", tenths / 10, tenths % 10),
+        tenths => format!("{} ms", tenths / 10),
+    }
+}
+
 /// A number of bytes: `999 B`, `1.4 kB`, `23.0 MB`.
 pub(super) fn bytes(bytes: u64) -> String {
     const UNITS: [&str; 5] = ["kB", "MB", "GB", "TB", "PB"];
@@ -43,6 +51,7 @@ mod tests {
     fn amounts_have_the_unit_that_fits() {
         let times = [0, 59, 60, 3599, 3600, 86_399, 86_400, 400_000].map(time);
         assert_eq!(times, ["0 s", "59 s", "1 min", "59 min 59 s", "1 h", "23 h 59 min", "1 d", "4 d 15 h"]);
+        assert_eq!([449, 12_345, 250_900].map(round_trip), ["0.4 ms", "12.3 ms", "250 ms"]);
         let sizes = [0, 999, 1000, 1449, 999_999, 1_000_000, u64::MAX].map(bytes);
         assert_eq!(sizes, ["0 B", "999 B", "1.0 kB", "1.4 kB", "999.9 kB", "1.0 MB", "18446.7 PB"]);
     }

@@ -7,7 +7,7 @@ use super::output::{Output, Paint, exit, plain};
 use super::table::{Lean, Table};
 use super::{amount, client, flows, status};
 use crate::daemon::question::Request;
-use crate::engine::PeerRow;
+use crate::engine::{PathRow, PeerRow};
 
 pub(super) fn peers(socket: &Path, json: bool) -> ExitCode {
     exit(show(socket, json))
@@ -53,6 +53,7 @@ fn print(peers: &[PeerRow]) -> std::io::Result<()> {
         table.paint(2, if peer.up { Paint::Good } else { Paint::Doubt });
     }
     table.print(&mut output, 0);
+    print_paths(peers, &mut output);
     let mut drops = Table::new(&[("", Lean::Left), ("", Lean::Right), ("", Lean::Left), ("", Lean::Left)]);
     let mut any = false;
     for peer in peers {
@@ -67,4 +68,51 @@ fn print(peers: &[PeerRow]) -> std::io::Result<()> {
         drops.print(&mut output, 2);
     }
     output.print()
+}
+
+/// Where gateways may be reached: the path in use first.
+fn print_paths(peers: &[PeerRow], output: &mut Output) {
+    let mut table = Table::new(&[
+        ("", Lean::Left),
+        ("", Lean::Left),
+        ("", Lean::Left),
+        ("", Lean::Right),
+        ("", Lean::Right),
+        ("", Lean::Left),
+    ]);
+    let mut any = false;
+    for peer in peers {
+        let Some(paths) = &peer.paths else { continue };
+        let mut candidates: Vec<_> = paths.candidates.iter().collect();
+        candidates.sort_by_key(|path| (!path.in_use, path.round_trip.is_none(), path.round_trip));
+        for path in candidates {
+            let round_trip = path.round_trip.map_or_else(|| "silent".to_owned(), amount::round_trip);
+            let why = format!("in use for {} ({})", amount::time(paths.since), plain(&paths.why));
+            table.row([
+                peer.peer.to_string(),
+                plain(&path.kind),
+                place(path),
+                round_trip,
+                path.round_trip.map_or_else(String::new, |_| format!("{} % lost", path.loss / 10)),
+                if path.in_use { why } else { String::new() },
+            ]);
+            if path.in_use {
+                table.paint(5, Paint::Good);
+            }
+            any = true;
+        }
+    }
+    if any {
+        output.line("");
+        output.line("paths");
+        table.print(output, 2);
+    }
+}
+
+fn place(path: &PathRow) -> String {
+    let address = path.address.map_or_else(|| "unknown".to_owned(), |address| address.to_string());
+    match &path.relay {
+        Some(relay) => format!("{address} through {relay}"),
+        None => address,
+    }
 }

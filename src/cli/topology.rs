@@ -82,8 +82,8 @@ fn graph(status: DaemonStatus, peers: &[PeerRow]) -> NetworkGraph {
     let links = peers.iter().filter(|peer| peer.up).map(|peer| Link {
         source: own.clone(),
         target: peer.peer.clone(),
-        cost: 1.0,
-        cost_text: String::new(),
+        cost: round_trip(peer).map_or(1.0, |time| time as f64 / 1_000.0),
+        cost_text: round_trip(peer).map(amount::round_trip).unwrap_or_default(),
         properties: properties(peer),
     });
     NetworkGraph {
@@ -99,6 +99,11 @@ fn graph(status: DaemonStatus, peers: &[PeerRow]) -> NetworkGraph {
     }
 }
 
+/// Of the path in use, in microseconds.
+fn round_trip(peer: &PeerRow) -> Option<u64> {
+    peer.paths.as_ref()?.candidates.iter().find(|path| path.in_use)?.round_trip
+}
+
 fn properties(peer: &PeerRow) -> BTreeMap<&'static str, String> {
     let mut properties = BTreeMap::from([
         ("mtu", peer.mtu.to_string()),
@@ -106,5 +111,9 @@ fn properties(peer: &PeerRow) -> BTreeMap<&'static str, String> {
         ("sent", amount::bytes(peer.sent.bytes)),
     ]);
     properties.extend(peer.endpoint.map(|endpoint| ("endpoint", endpoint.to_string())));
+    if let Some(path) = peer.paths.iter().flat_map(|paths| &paths.candidates).find(|path| path.in_use) {
+        properties.insert("path", path.kind.clone());
+        properties.extend(path.relay.as_ref().map(|relay| ("relay", relay.to_string())));
+    }
     properties
 }

@@ -338,6 +338,10 @@ impl EventLoop {
                 let now = self.clock.read();
                 self.engine.handle_beacon(source, &bytes, now);
             }
+            Notice::Addresses(addresses) => {
+                let now = self.clock.read();
+                self.engine.handle_addresses(addresses, now);
+            }
             Notice::LinkUp => {
                 let now = self.clock.read();
                 self.engine.handle_link_up(now);

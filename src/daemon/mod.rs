@@ -26,6 +26,7 @@ mod reload;
 mod resolver;
 mod start;
 pub mod status;
+mod whereabouts;
 
 pub use load::{Loaded, Refusal, Unconfirmed, load};
 pub use start::{RunError, run};

@@ -1,6 +1,6 @@
 //! What tasks tell the event loop.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -46,6 +46,8 @@ pub(super) enum Notice {
     Resolved { peer: PeerId, addresses: Vec<SocketAddr> },
     /// A neighbour sent this to the beacons' port.
     Beacon { source: SocketAddr, bytes: Vec<u8> },
+    /// This host's addresses.
+    Addresses(Vec<IpAddr>),
     /// A link of this host came up.
     LinkUp,
     /// The port that a router forwards, or none any more.

@@ -18,7 +18,7 @@ use super::port_mapper::PortMapper;
 use super::reload::Reloader;
 use super::resolver::{self, Resolver};
 use super::status::KernelStatus;
-use super::{configuration, control, kernel, log, metrics};
+use super::{configuration, control, kernel, log, metrics, whereabouts};
 use crate::base::Faults;
 use crate::config::Config;
 use crate::engine::{Engine, EngineConfig, Outbox};
@@ -148,6 +148,9 @@ async fn start(path: &Path, config: Config) -> Result<(EventLoop, SocketFile), R
     let port_mapper = PortMapper::begin(config.port_mapping, config.listen, interface_index, &notices);
     let (deliveries, delivered) = mpsc::channel(delivery::WAITING_MAX);
     let way = control::Way { notices: notices.clone(), deliveries: deliveries.clone() };
+    if serves_a_room {
+        tokio::spawn(whereabouts::run(notices.clone()));
+    }
     let (kernel, kernel_end) = Kernel::begin(notices.clone());
     tasks(path, config, UnixListener::from_std(listener)?, scrapes, way, delivered, kernel)?;
     let event_loop = EventLoop {

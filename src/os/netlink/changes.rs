@@ -22,6 +22,8 @@ enum Subject {
     Interface(u32),
     /// IPv4 default routes, and this host's own addresses.
     WayOut,
+    /// This host's own addresses.
+    Addresses,
 }
 
 /// Tells when somebody changed something. Made inside a tokio runtime.
@@ -48,6 +50,14 @@ impl Changes {
         Self::of(Subject::WayOut, OF_V4)
     }
 
+    /// News of this host's addresses.
+    ///
+    /// # Errors
+    /// The kernel's.
+    pub fn of_addresses() -> io::Result<Self> {
+        Self::of(Subject::Addresses, libc::RTMGRP_IPV4_IFADDR | libc::RTMGRP_IPV6_IFADDR)
+    }
+
     fn of(subject: Subject, groups: libc::c_int) -> io::Result<Self> {
         Ok(Self { news: News::open(NETLINK_ROUTE, groups.cast_unsigned())?, subject })
     }
@@ -70,10 +80,10 @@ fn is_about(bytes: &[u8], subject: Subject) -> bool {
             (Some(message::News::Link(of) | message::News::Address(of)), Subject::Interface(index)) => {
                 of == index
             }
-            (Some(message::News::Address(_)), Subject::WayOut) => true,
+            (Some(message::News::Address(_)), Subject::WayOut | Subject::Addresses) => true,
             (Some(message::News::Route { into, .. }), Subject::Interface(index)) => into == Some(index),
             (Some(message::News::Route { is_default, .. }), Subject::WayOut) => is_default,
-            (Some(message::News::Link(_)) | None, _) => false,
+            (Some(message::News::Link(_) | message::News::Route { .. }) | None, _) => false,
         }
     })
 }
