@@ -17,6 +17,7 @@ pub const PROBING_MAX: usize = CANDIDATES_MAX * CANDIDATE;
 
 /// One message, read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[expect(clippy::large_enum_variant, reason = "one is read or written at a time, on the stack")]
 pub enum Probing {
     /// Asks for a Pong of this number, to where this comes from.
     Ping { id: u32 },

@@ -33,6 +33,7 @@ pub mod kind {
 
 /// One message.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[expect(clippy::large_enum_variant, reason = "one is read or written at a time, on the stack")]
 pub enum Message<'a> {
     Digest(Digest<'a>),
     Probing(Probing),

@@ -22,6 +22,8 @@ mod joining;
 
 mod relay;
 
+mod nat_grid;
+
 mod revocation;
 
 mod reload;

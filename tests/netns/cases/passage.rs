@@ -94,7 +94,7 @@ impl World {
     }
 
     fn wait_for_udp(&self, limit: Duration) -> Duration {
-        self.wait_for_way("over UDP", limit, |endpoint| endpoint.is_ipv4())
+        self.wait_for_way("over UDP", limit, |endpoint| !endpoint.to_string().starts_with("[100::"))
     }
 }
 

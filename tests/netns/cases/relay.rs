@@ -7,7 +7,8 @@
 //!                                   hill, a relay of alice's: no interface, no packet
 //! ```
 //!
-//! The roster names no endpoint but the relay's. The gateways' own hosts are the stations.
+//! The roster names no endpoint but the relay's, and the home routers give ports by chance, so that there is no direct path.
+//! The gateways' own hosts are the stations.
 
 use std::net::IpAddr;
 use std::time::Duration;
@@ -38,8 +39,8 @@ impl World {
         let behind = |node| Gateway::new_behind(&lab, &internet, 1500, &alice, &node);
         let mut gw = behind(alice.node("attic/gw", "10.88.1.1"));
         let mut hub = behind(alice.node("cellar/hub", "10.88.3.1"));
-        gw.place.masquerade();
-        hub.place.masquerade();
+        gw.place.masquerade_by_chance();
+        hub.place.masquerade_by_chance();
         let roster = alice.sign(&format!(
             r#"
             [[room]]

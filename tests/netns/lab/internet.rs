@@ -40,19 +40,43 @@ impl Place {
         [self.v4.into(), self.v6.into()]
     }
 
+    /// The home router gives its own IPv4 address to what goes out, lets in what answers to that alone, and gives it ports
+    /// by chance: another one for each who is spoken to.
+    pub fn masquerade_by_chance(&self) {
+        self.translate("masquerade random,fully-random");
+    }
+
     /// The home router gives its own IPv4 address to what goes out, and lets in what answers to that alone.
     pub fn masquerade(&self) {
-        let router = self.router.as_ref().expect("the case has put it behind a home router");
-        router.nft(
-            "table inet home {
-               chain out { type nat hook postrouting priority 100; meta nfproto ipv4 oifname wan masquerade; }
-               chain through {
+        self.translate("masquerade");
+    }
+
+    fn translate(&self, how: &str) {
+        // What comes for the router itself is dropped: a flow that it takes has the port that another would be given.
+        self.router().nft(&format!(
+            "table inet home {{
+               chain out {{ type nat hook postrouting priority 100; meta nfproto ipv4 oifname wan {how}; }}
+               chain in {{ type filter hook input priority 0; iifname wan meta l4proto udp drop; }}
+               chain through {{
                  type filter hook forward priority 0; policy drop;
                  iifname lan accept
                  ct state established,related accept
-               }
+               }}
+             }}",
+        ));
+    }
+
+    /// The home router lets no UDP through.
+    pub fn block_udp(&self) {
+        self.router().nft(
+            "table inet block {
+               chain through { type filter hook forward priority -10; meta l4proto udp drop; }
              }",
         );
+    }
+
+    fn router(&self) -> &Namespace {
+        self.router.as_ref().expect("the case has put it behind a home router")
     }
 }
 
