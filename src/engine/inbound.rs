@@ -135,7 +135,10 @@ impl Engine {
                     let kind = kind_of(source.address, Kind::Heard);
                     self.paths.handle_elsewhere(peer, source.address, kind, now);
                 }
-                TunnelEvent::Moved(peer) => self.ask_for_mtu(peer),
+                TunnelEvent::Moved(peer) => {
+                    self.relaying.handle_moved(peer, now);
+                    self.ask_for_mtu(peer);
+                }
                 TunnelEvent::Up(peer) => self.handle_peer_up(peer, now, out),
             }
         }

@@ -65,6 +65,11 @@ impl Relaying {
         self.legs.renew(now);
     }
 
+    /// A peer is somewhere else.
+    pub(super) fn handle_moved(&mut self, peer: PeerId, now: Instant) {
+        self.legs.handle_moved(peer, now);
+    }
+
     /// What is known of rooms.
     pub(super) fn judged(&mut self) -> &mut HashMap<(u32, u32), bool> {
         &mut self.judged

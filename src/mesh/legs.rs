@@ -76,6 +76,13 @@ impl Legs {
         self.legs.values_mut().for_each(|leg| leg.next = now);
     }
 
+    /// The relay is reached in another way: it is to say where it sees the gateway now.
+    pub fn handle_moved(&mut self, relay: PeerId, now: Instant) {
+        if let Some(leg) = self.legs.get_mut(&relay) {
+            leg.next = now;
+        }
+    }
+
     /// The next relay that is to be told, and what. Call until `None`.
     pub fn poll_register(&mut self, now: Instant) -> Option<(PeerId, Terms)> {
         let (&relay, leg) = self.legs.iter_mut().find(|(_, leg)| leg.next <= now)?;

@@ -190,8 +190,7 @@ impl Paths {
         takes
     }
 
-    /// A Ping of the peer's came from here. Whether it is answered: an address that many come from is somebody's who has
-    /// nothing to do with it, or one that needs no more.
+    /// A Ping of the peer's came from here. Whether it is answered: so many a second are.
     pub fn handle_ping(&mut self, id: PeerId, from: SocketAddr, kind: Kind, now: Instant) -> bool {
         let mut answers = false;
         self.with(id, now, |peer| {

@@ -12,9 +12,11 @@ use crate::table::PeerId;
 
 /// Candidates of one peer.
 pub(super) const CANDIDATES_MAX: usize = 16;
-/// How often it is looked at whether somebody's packets come and go; of a peer that is not busy.
+/// How often it is looked at whether somebody's packets come and go; of a peer that is not busy; and of one that has not been
+/// for long.
 const LOOK: Duration = Duration::from_secs(10);
 const LOOK_IDLE: Duration = Duration::from_secs(30);
+const LOOK_SELDOM: Duration = Duration::from_mins(5);
 /// How long a peer is busy after the last sign of it, and how long its path is kept open.
 const BUSY: Duration = Duration::from_secs(30);
 const KEPT: Duration = Duration::from_mins(30);
@@ -86,7 +88,7 @@ impl Peer {
         self.stir(now);
         self.add(at, kind, now);
         self.set_used(at, Why::Session, now);
-        (self.introduce, self.introduced) = (Some(now), 0);
+        self.introduce_anew(now);
         self.paths.iter_mut().for_each(|path| path.wake(now));
     }
 
@@ -103,7 +105,7 @@ impl Peer {
             // It is probed as one in use is.
             self.paths.iter_mut().filter(|path| path.at == at).for_each(|path| path.wake(now));
             if self.is_on_detour() {
-                (self.introduce, self.introduced) = (Some(now), 0);
+                self.introduce_anew(now);
             }
         }
     }
@@ -194,7 +196,7 @@ impl Peer {
         let Some(seen) = seen.filter(|seen| seen.connected) else {
             // Handshakes are others' business.
             self.paths.iter_mut().for_each(|path| path.next = None);
-            (self.introduce, self.look) = (None, now + LOOK_IDLE);
+            (self.introduce, self.look) = (None, now + LOOK_SELDOM);
             return;
         };
         if seen.at != self.used {
@@ -220,7 +222,12 @@ impl Peer {
             }
         }
         (self.packets, self.own) = (packets, 0);
-        self.look = now + if now < self.busy_until { LOOK } else { LOOK_IDLE };
+        self.look = now
+            + match now {
+                _ if now < self.busy_until => LOOK,
+                _ if now < self.kept_until => LOOK_IDLE,
+                _ => LOOK_SELDOM,
+            };
     }
 
     /// Moves to the best path, if it is to be moved to.
@@ -307,9 +314,15 @@ impl Peer {
         }
     }
 
+    /// Soon, and then with short pauses again; never so often that the peer takes it for too much.
+    fn introduce_anew(&mut self, now: Instant) {
+        let soon = self.introduced_at.map_or(now, |at| now.max(at + INTRODUCE_EVERY));
+        (self.introduce, self.introduced) = (Some(soon), 0);
+    }
+
     /// What we tell of ourselves has changed: the peer is to hear of it, and the path in use may be another one.
     pub(super) fn change(&mut self, now: Instant) {
-        (self.introduce, self.introduced) = (Some(now), 0);
+        self.introduce_anew(now);
         self.paths.iter_mut().for_each(|path| path.wake(now));
     }
 }

@@ -176,7 +176,7 @@ fn only_the_path_in_use_of_a_peer_that_is_not_busy_is_kept_open_and_not_for_ever
     let begun = bench.now;
     bench.pass(seconds(600), 0);
     assert_eq!(bench.probes_to(1, begun), 0);
-    bench.pass(seconds(60), 10);
+    bench.pass(seconds(400), 10);
     assert!(bench.probes_to(1, begun) > 3 && bench.probes_to(2, begun) > 1);
 }
 
