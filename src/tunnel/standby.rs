@@ -20,7 +20,8 @@ const SILENT_FOR: Duration = Duration::from_millis(1_000);
 const FIRST_FOR: Duration = Duration::from_millis(300);
 /// An answer takes no longer.
 const ANSWERED_WITHIN: Duration = Duration::from_millis(800);
-/// How often UDP is tried from a passage.
+/// How soon, and then how often, UDP is tried from a passage. Often only the other end was late, and TLS came first.
+const FIRST_TRY: Duration = Duration::from_secs(1);
 const TRY_EVERY: Duration = Duration::from_secs(10);
 const TRY_EVERY_MAX: Duration = Duration::from_secs(160);
 /// UDP that works for so long works.
@@ -99,8 +100,9 @@ impl Standby {
             (false, true) => {
                 let relapse = self.back.is_some_and(|back| now.saturating_duration_since(back) < LASTING);
                 let every = self.try_every.filter(|_| relapse).map_or(TRY_EVERY, |every| every * 2);
-                self.try_every = Some(every.min(TRY_EVERY_MAX));
-                self.next_try = Some(now + every.min(TRY_EVERY_MAX));
+                let every = every.min(TRY_EVERY_MAX);
+                self.try_every = Some(every);
+                self.next_try = Some(now + if relapse { every } else { FIRST_TRY });
             }
             (true, false) => {
                 self.next_try = None;
