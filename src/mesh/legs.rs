@@ -18,9 +18,9 @@ use crate::table::PeerId;
 
 /// From one registration to the next, and while there is no answer.
 pub const AGAIN: Duration = Duration::from_secs(60);
-const AGAIN_UNANSWERED: Duration = Duration::from_secs(1);
+const AGAIN_UNANSWERED: Duration = Duration::from_millis(500);
 /// How long what is sent may go without anything from the relay.
-pub const SILENT: Duration = Duration::from_secs(2);
+pub const SILENT: Duration = Duration::from_secs(1);
 /// Registrations without an answer until a new session is tried, and until the relay is given up.
 const UNANSWERED_RENEW: u32 = 1;
 const UNANSWERED_LOST: u32 = 4;
@@ -102,7 +102,7 @@ impl Legs {
             return Some((relay, Due::Lost));
         }
         leg.unanswered += 1;
-        let slower = 1 << unanswered.saturating_sub(UNANSWERED_LOST).min(5);
+        let slower = 1 << unanswered.saturating_sub(UNANSWERED_LOST).min(6);
         leg.next = now + (AGAIN_UNANSWERED * slower).min(AGAIN_MAX);
         let is_renewed = unanswered >= UNANSWERED_RENEW;
         Some((relay, if is_renewed { Due::Renew(leg.ours) } else { Due::Register(leg.ours) }))
@@ -281,7 +281,7 @@ mod tests {
         assert!(!legs.is_open(HILL, 5) && legs.wrap(HILL, 5, &mut space, 40, now).is_err());
         // It is asked on, more and more seldom; when it answers it is there again.
         let before = now;
-        for _ in 0..12 {
+        for _ in 0..14 {
             now = legs.poll_timeout().unwrap();
             assert!(matches!(legs.poll_due(now), Some((HILL, Due::Renew(_)))));
         }
