@@ -56,7 +56,7 @@ const ALONE: &[(&str, &str)] = &[
     ("smoltcp::iface", "netstack"),
     ("smoltcp::socket", "netstack"),
     ("clap", "cli"),
-    ("rtnetlink", "os"),
+    ("netlink_sys", "os"),
     ("rustls", "os"),
 ];
 

@@ -1,6 +1,6 @@
 """`make ipk`, `make apk`, `make feed`, `make size`: packages for OpenWrt, the same bytes from the same commit.
 
-Python's own library only; signing calls signify-openbsd (opkg) and openssl (apk).
+Python's own library only; compressing calls libdeflate-gzip, signing signify-openbsd (opkg) and openssl (apk).
 """
 
 import argparse

@@ -8,6 +8,8 @@ blocks padded to eight bytes: the database, signatures of it, and each file's by
 import struct
 import zlib
 
+import deflate
+
 PACKAGE = 0x676B6370  # pckg
 INDEX = 0x78646E69  # indx
 
@@ -76,9 +78,8 @@ def block(kind, data):
 
 
 def file(schema, blocks):
-    packer = zlib.compressobj(9, zlib.DEFLATED, -15)
     plain = b"ADB." + struct.pack("<I", schema) + b"".join(blocks)
-    return b"ADBd" + packer.compress(plain) + packer.flush()
+    return b"ADBd" + deflate.raw(plain)
 
 
 def read(data):

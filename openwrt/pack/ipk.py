@@ -1,12 +1,12 @@
 """opkg's packages (OpenWrt up to 24.10), as scripts/ipkg-build and include/package-pack.mk of OpenWrt make them: a
 gzip'd GNU tar of ./debian-binary, ./data.tar.gz and ./control.tar.gz. All is root's, sorted, and of one time."""
 
-import gzip
 import io
 import re
 import tarfile
 
 import contents
+import deflate
 
 POSTINST = """#!/bin/sh
 [ "${IPKG_NO_SCRIPT}" = "1" ] && exit 0
@@ -99,7 +99,7 @@ def tar(members, epoch, root=True):
 
 
 def squeeze(data):
-    return gzip.compress(data, 9, mtime=0)
+    return deflate.gzip(data)
 
 
 def read(data):

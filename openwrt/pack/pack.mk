@@ -11,15 +11,15 @@
 
 PACK := python3 openwrt/pack
 
-.PHONY: ipk apk feed size memory test-packages
+.PHONY: ipk apk feed size memory pack-deps test-packages
 
-ipk apk: cross
+ipk apk: cross pack-deps
 	$(PACK) $@ $(TARGET) $(if $(MINI),--mini)
 
-feed: cross
+feed: cross pack-deps
 	$(PACK) feed $(TARGET) $(if $(MINI),--mini) $(if $(KEY),--key $(KEY)) $(if $(APK_KEY),--apk-key $(APK_KEY))
 
-size:
+size: pack-deps
 	$(PACK) size $(TARGETS)
 	$(MAKE) --no-print-directory memory
 
@@ -31,6 +31,8 @@ memory: deps
 	@echo "memory of $(MEMORY_OF)"
 	$(BENCH_RUN) --rounds 1 --seconds 2 --parts memory --only vpmesh --vpmesh $(MEMORY_OF)
 
-test-packages:
+pack-deps:
 	.ci/deps pack
+
+test-packages: pack-deps
 	python3 -B -m unittest discover --start-directory tests/packages

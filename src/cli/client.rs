@@ -44,6 +44,7 @@ pub(super) fn ask(socket: &Path, request: &Request) -> Result<String, AskError> 
 ///
 /// # Errors
 /// [`AskError`].
+#[cfg(feature = "desk")]
 pub(super) fn publish(socket: &Path, signature: &[u8], roster: &[u8]) -> Result<String, AskError> {
     let request = Request::Publish { signature: signature.len(), roster: roster.len() };
     let mut answer = Answer::to(socket, &request)?;
@@ -53,14 +54,16 @@ pub(super) fn publish(socket: &Path, signature: &[u8], roster: &[u8]) -> Result<
     answer.line()
 }
 
-/// Asks for rows: the JSON of each, as it came.
+/// Asks for rows: the JSON of each, as it came, and how many there are of which these are the largest.
 ///
 /// # Errors
 /// [`AskError`].
-pub(super) fn ask_rows(socket: &Path, request: &Request) -> Result<Vec<String>, AskError> {
+pub(super) fn ask_rows(socket: &Path, request: &Request) -> Result<(Vec<String>, usize), AskError> {
     let mut answer = Answer::to(socket, request)?;
-    let Rows { rows } = parse(socket, &answer.line()?)?;
-    (0..rows).map(|_| answer.line()).collect()
+    let Rows { rows, of } = parse(socket, &answer.line()?)?;
+    let rows: Vec<String> = (0..rows).map(|_| answer.line()).collect::<Result<_, _>>()?;
+    let of = of.unwrap_or(rows.len());
+    Ok((rows, of))
 }
 
 /// Reads what the daemon answered.

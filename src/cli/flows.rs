@@ -10,17 +10,32 @@ use super::{amount, client};
 use crate::daemon::question::Request;
 use crate::engine::FlowRow;
 
-pub(super) fn flows(socket: &Path, json: bool) -> ExitCode {
-    exit(show(socket, json))
+#[derive(Debug, clap::Args)]
+pub(super) struct FlowsArgs {
+    /// Only so many, those that carried most. With --json: {"total": of all, "rows": [...]}.
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    largest: Option<u32>,
+    /// Print JSON, for programs.
+    #[arg(long)]
+    json: bool,
 }
 
-fn show(socket: &Path, json: bool) -> Result<(), String> {
-    let rows = client::ask_rows(socket, &Request::Flows).map_err(|error| error.to_string())?;
-    if json {
-        return print_list(&rows).map_err(|error| error.to_string());
+pub(super) fn flows(socket: &Path, args: &FlowsArgs) -> ExitCode {
+    exit(show(socket, args))
+}
+
+fn show(socket: &Path, args: &FlowsArgs) -> Result<(), String> {
+    let asked = Request::Flows { largest: args.largest };
+    let (rows, total) = client::ask_rows(socket, &asked).map_err(|error| error.to_string())?;
+    if args.json {
+        let printed = match args.largest {
+            Some(_) => output::print(&format!("{{\"total\":{total},\"rows\":[{}]}}\n", rows.join(",\n"))),
+            None => print_list(&rows),
+        };
+        return printed.map_err(|error| error.to_string());
     }
     let flows: Result<Vec<FlowRow>, _> = rows.iter().map(|row| client::parse(socket, row)).collect();
-    print(&flows.map_err(|error| error.to_string())?).map_err(|error| error.to_string())
+    print(&flows.map_err(|error| error.to_string())?, total).map_err(|error| error.to_string())
 }
 
 /// Prints rows as one list of JSON.
@@ -31,7 +46,7 @@ pub(super) fn print_list(rows: &[String]) -> std::io::Result<()> {
     }
 }
 
-fn print(flows: &[FlowRow]) -> std::io::Result<()> {
+fn print(flows: &[FlowRow], total: usize) -> std::io::Result<()> {
     let mut output = Output::new();
     if flows.is_empty() {
         output.line("no flows");
@@ -66,6 +81,9 @@ fn print(flows: &[FlowRow]) -> std::io::Result<()> {
         ]);
     }
     table.print(&mut output, 0);
+    if total > flows.len() {
+        output.line(format_args!("the {} of {total} that carried most", flows.len()));
+    }
     output.print()
 }
 

@@ -40,6 +40,7 @@ pub fn run(args: KeyArgs) -> anyhow::Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
+#[cfg(feature = "desk")]
 pub(super) fn no_randomness(error: getrandom::Error) -> anyhow::Error {
     anyhow::anyhow!("the system has no randomness to give: {error}")
 }

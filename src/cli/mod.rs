@@ -63,7 +63,7 @@ enum Command {
     /// What is up, what passed, and what was turned away and why.
     Status(Print),
     /// The live flows.
-    Flows(Print),
+    Flows(flows::FlowsArgs),
     /// The WireGuard peers.
     Peers(Print),
     /// This node and its peers as a NetJSON NetworkGraph.
@@ -120,7 +120,7 @@ pub fn main() -> ExitCode {
         Command::Run => Ok(run::run(config)),
         Command::Explain(explain) => Ok(explain::explain(&explain, &socket)),
         Command::Status(print) => Ok(status::status(&socket, print.json)),
-        Command::Flows(print) => Ok(flows::flows(&socket, print.json)),
+        Command::Flows(args) => Ok(flows::flows(&socket, &args)),
         Command::Peers(print) => Ok(peers::peers(&socket, print.json)),
         Command::Topology => Ok(topology::topology(&socket)),
         Command::Reload(args) => Ok(reload::reload(&socket, &args)),

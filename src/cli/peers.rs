@@ -14,7 +14,7 @@ pub(super) fn peers(socket: &Path, json: bool) -> ExitCode {
 }
 
 fn show(socket: &Path, json: bool) -> Result<(), String> {
-    let rows = client::ask_rows(socket, &Request::Peers).map_err(|error| error.to_string())?;
+    let (rows, _) = client::ask_rows(socket, &Request::Peers).map_err(|error| error.to_string())?;
     if json {
         return flows::print_list(&rows).map_err(|error| error.to_string());
     }

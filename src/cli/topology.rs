@@ -57,7 +57,7 @@ fn show(socket: &Path) -> Result<(), String> {
     let told = |error: client::AskError| error.to_string();
     let status = client::ask(socket, &Request::Status).map_err(told)?;
     let status: DaemonStatus = client::parse(socket, &status).map_err(told)?;
-    let rows = client::ask_rows(socket, &Request::Peers).map_err(told)?;
+    let (rows, _) = client::ask_rows(socket, &Request::Peers).map_err(told)?;
     let peers: Result<Vec<PeerRow>, _> = rows.iter().map(|row| client::parse(socket, row)).collect();
     let graph = graph(status, &peers.map_err(told)?);
     let json = serde_json::to_string_pretty(&graph).map_err(|error| error.to_string())?;

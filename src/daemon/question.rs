@@ -14,7 +14,11 @@ use crate::roster::{Party, Service};
 #[serde(tag = "cmd", rename_all = "lowercase")]
 pub enum Request {
     Status,
-    Flows,
+    Flows {
+        /// Only so many, those that carried most, the largest first.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        largest: Option<u32>,
+    },
     Peers,
     /// So many bytes of a signature file and then of a roster follow the line.
     Publish {
@@ -86,6 +90,9 @@ pub struct Published {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Rows {
     pub rows: usize,
+    /// How many there are, where only the largest were asked for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub of: Option<usize>,
 }
 
 /// A refusal.

@@ -5,6 +5,7 @@ pub mod batch;
 pub mod capabilities;
 pub mod clock;
 pub mod key_file;
+mod line;
 pub mod multicast;
 pub mod netfilter;
 pub mod netlink;

@@ -2,7 +2,7 @@
 
 use std::io;
 
-use rtnetlink::sys::{Socket, SocketAddr};
+use netlink_sys::{Socket, SocketAddr};
 use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
 

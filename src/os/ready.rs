@@ -22,7 +22,7 @@ unsafe impl OwnsDescriptor for File {}
 // SAFETY: inotify's descriptor is behind a guard that closes it when dropped; `close` takes the value.
 unsafe impl OwnsDescriptor for Inotify {}
 // SAFETY: netlink-sys' socket owns its descriptor and closes it when dropped; nothing replaces it.
-unsafe impl OwnsDescriptor for rtnetlink::sys::Socket {}
+unsafe impl OwnsDescriptor for netlink_sys::Socket {}
 
 /// Has the runtime watch a descriptor. In the context of a tokio runtime.
 pub(super) fn watch<T: OwnsDescriptor>(inner: T, interest: Interest) -> io::Result<AsyncFd<T>> {

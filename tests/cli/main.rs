@@ -20,6 +20,8 @@ const CASES: &[(&str, &str)] = &[
     ("flows-json", "flows --json"),
     ("flows-none-json", "flows --json"),
     ("flows-cut", "flows"),
+    ("flows-largest", "flows --largest 2"),
+    ("flows-largest-json", "flows --largest 2 --json"),
     ("peers", "peers"),
     ("peers-none", "peers"),
     ("peers-json", "peers --json"),

@@ -17,6 +17,7 @@ PICTURES = ROOT / ".work/luci"
 VPMESH = os.environ.get("VPMESH") or str(ROOT / "target/debug/vpmesh")
 HOSTILE = '<img src=x onerror="window.hit=1">'
 KEY = "RWQ" + "A" * 53
+PEER = "hSDwCYkwp1R0i33ctD73Wg2/Og0mOBr066SpjqqbTmo="
 
 
 class Pages(unittest.TestCase):
@@ -327,6 +328,9 @@ class Configuration(Pages):
         "flows": (["256", "65536", "4194304"], ["255", "4194305"]),
         "log": (["info", "off", "info,vpmesh::os=debug"], ["loud", "info,", "a b=info", "vpmesh=", "=info"]),
         "fail_safe": (["closed", "open"], ["ajar", "Closed"]),
+        "introducers": ([f"{PEER}@attic.example.net:51888", f"{PEER}@[2001:db8::1]:1", f"{PEER}@192.0.2.1:65535"],
+                        ["attic.example.net:51888", PEER, f"{PEER}@attic", f"{PEER}@attic:0", f"{PEER}@attic:65536", f"{PEER}@-a:1",
+                         f"{PEER[1:]}@attic:1", f"{PEER}@1.2.3:4", f"{PEER}@2001:db8::1:51888", f"{PEER}@:1"]),
         "lan_admin": (["0", "1", "on", "no", "disabled"], ["2", "maybe"]),
         "receive_buffer": (["65536", "67108864"], ["65535", "67108865"]),
         "send_buffer": (["65536", "67108864"], ["65535", "67108865"]),
@@ -374,7 +378,7 @@ class Configuration(Pages):
 
     def test_the_options_are_the_keys_of_the_configuration(self):
         source = (ROOT / "src/config/parse.rs").read_text()
-        keys = set(re.findall(r'(?:required|number)\(\s*keys,\s*"(\w+)"|parsed\(\s*"(\w+)"|keys\.number\("(\w+)"|flag\("(\w+)"|buffer\("(\w+)"\)', source))
+        keys = set(re.findall(r'(?:required|number)\(\s*keys,\s*"(\w+)"|parsed\(\s*"(\w+)"|keys\.number\("(\w+)"|flag\("(\w+)"|buffer\("(\w+)"\)|parsed_list\(\s*"(\w+)"', source))
         keys = {next(filter(None, groups)) for groups in keys}
         # A box to tick takes no text.
         self.assertEqual(keys - {"port_mapping"}, set(self.VALUES))
@@ -390,6 +394,14 @@ class Configuration(Pages):
         self.wait_for_call("set")
         self.assertEqual([call[2] for call in self.asked("set")],
                          [{"config": "vpmesh", "section": "main", "values": {"enabled": "1", "listen": "51999"}}])
+
+    def test_a_list_is_saved_as_a_list(self):
+        self.open("configuration")
+        self.browser.type(self.field("introducers"), f"{PEER}@a.example.net:1 {PEER}@b.example.net:2")
+        self.save()
+        self.wait_for_call("set")
+        self.assertEqual([call[2]["values"]["introducers"] for call in self.asked("set")],
+                         [[f"{PEER}@a.example.net:1", f"{PEER}@b.example.net:2"]])
 
     def test_a_bad_value_is_not_saved(self):
         self.open("configuration")

@@ -44,14 +44,14 @@ class Plugin(unittest.TestCase):
         for method in ("status", "reload"):
             self.prints(*printed(f"{method}-json"))
             self.assertNotIn("error", self.call(method))
-        for method in ("peers", "flows"):
-            self.prints(*printed(f"{method}-json"))
-            self.assertEqual(self.call(method)["total"], 3)
+        for method, golden, total in (("peers", "peers-json", 3), ("flows", "flows-largest-json", 4321)):
+            self.prints(*printed(golden))
+            self.assertEqual(self.call(method)["total"], total)
         self.prints(*printed("explain-deny-json"))
         answer = self.call("explain", **{"from": "internet", "to": "alice/attic/nas", "service": "tcp/22"})
         self.assertEqual(answer["verdict"], "deny")
         self.assertEqual(self.ran, [["/usr/bin/vpmesh", "--config", "/etc/config/vpmesh", *words.split()] for words in (
-            "status --json", "reload --json", "peers --json", "flows --json",
+            "status --json", "reload --json", "peers --json", "flows --largest 500 --json",
             "explain --json -- internet alice/attic/nas tcp/22")])
 
     def test_a_denial_is_an_answer_though_the_program_exits_with_1(self):
@@ -87,18 +87,23 @@ class Plugin(unittest.TestCase):
         for party in ("internet", "alice/attic/nas/web", "10.88.1.10", "fdaa:bb:cc::1", "::1", "::ffff:10.0.0.1"):
             self.assertNotIn("error", self.call("explain", **good | {"from": party}), party)
 
-    def test_of_many_flows_only_the_500_largest_go_on_with_their_number(self):
-        flow = json.loads((ANSWERS / "flows-json.answer").read_text().splitlines()[1])
-        rows = [flow | {"age": i, "forward": {"packets": 1, "bytes": i * 7919 % 3001}, "back": {"packets": 0, "bytes": 0}}
+    def test_of_many_peers_only_the_500_largest_go_on_with_their_number(self):
+        peer = json.loads((ANSWERS / "peers-json.answer").read_text().splitlines()[1])
+        rows = [peer | {"received": {"packets": 1, "bytes": i * 7919 % 3001}, "sent": {"packets": 0, "bytes": 0}}
                 for i in range(3001)]
         self.prints("[\n" + ",\n".join(map(json.dumps, rows)) + "\n]\n")
-        answer = self.call("flows")
+        answer = self.call("peers")
         self.assertEqual(answer["total"], 3001)
-        self.assertEqual([row["forward"]["bytes"] for row in answer["rows"]], list(range(3000, 2500, -1)))
+        self.assertEqual([row["received"]["bytes"] for row in answer["rows"]], list(range(3000, 2500, -1)))
 
-    def test_no_flows_are_an_empty_table(self):
-        self.prints(*printed("flows-none-json"))
-        self.assertEqual(self.call("flows"), {"total": 0, "rows": []})
+    def test_the_program_picks_the_largest_flows(self):
+        self.prints(*printed("flows-largest-json"))
+        answer = self.call("flows")
+        self.assertEqual([row["protocol"] for row in answer["rows"]], [6, 58])
+
+    def test_no_peers_are_an_empty_table(self):
+        self.prints("[]\n")
+        self.assertEqual(self.call("peers"), {"total": 0, "rows": []})
 
     def test_a_seventh_question_at_once_is_refused(self):
         self.prints(*printed("status-json"))

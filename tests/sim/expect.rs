@@ -103,14 +103,14 @@ impl Town {
     }
 
     /// Whether the rosters in force at one gateway list another.
-    fn lists(&self, at: usize, other: usize) -> bool {
+    pub fn lists(&self, at: usize, other: usize) -> bool {
         let path = self.gateways[other].path.parse().ok();
         let model = self.gateways[at].model.as_ref();
         path.is_some_and(|path| model.is_some_and(|model| model.find(&path).is_some()))
     }
 
     /// Whether one gateway finds another, by what its roster says of it.
-    fn is_way(&mut self, from: usize, to: usize) -> bool {
+    pub fn is_way(&mut self, from: usize, to: usize) -> bool {
         let Some(model) = &self.gateways[from].model else { return false };
         let found = self.gateways[to].path.parse().ok().and_then(|path| model.find(&path));
         let Some(NodeKind::Gateway { endpoints, .. }) = found.map(|id| &model.node(id).kind) else {

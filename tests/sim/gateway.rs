@@ -5,7 +5,8 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
 use vpmesh::engine::{Datagram, Engine, EngineConfig, Event, Now, Outbox};
-use vpmesh::mesh::accept::{self, InForce, Kept, Offer, Own, Refusal};
+use vpmesh::mesh::accept::{self, InForce, Kept, Meaning, Offer, Own, Refusal};
+use vpmesh::mesh::sync::{Shelf, Verdict};
 use vpmesh::roster::Model;
 
 use crate::clock::{self, Time};
@@ -121,6 +122,7 @@ impl Gateway {
         let refusals = in_force.refusals.clone();
         self.model =
             engine.reload(Arc::clone(&in_force.model), time).is_ok().then(|| Arc::clone(&in_force.model));
+        engine.set_shelf(Shelf::of(&self.own, Some(&in_force)), time);
         self.kept.clone_from(&in_force.kept);
         self.in_force = Some(in_force);
         self.engine = Some(engine);
@@ -131,26 +133,33 @@ impl Gateway {
         (self.engine, self.model, self.wake) = (None, None, None);
     }
 
-    /// `vpmesh reload`: whether what is in the folder is in force.
-    pub fn reload(&mut self, now: Time) -> Result<(), String> {
+    /// Somebody gave a roster: judged as the daemon does, put in force and on disk, and the engine told what became of it.
+    pub fn judge(&mut self, offer: Offer, now: Time) -> Result<(), String> {
         let time = self.read_clock(now);
-        let offers = self.offers();
-        let (Some(engine), Some(running)) = (&mut self.engine, &self.in_force) else { return Ok(()) };
-        let in_force = accept::reload(&self.own, &offers, running, &accept::failing_tests)
-            .map_err(|refusals| format!("{:?}", refusals.iter().map(|r| r.why).collect::<Vec<_>>()))?;
-        engine.reload(Arc::clone(&in_force.model), time).map_err(|error| error.to_string())?;
-        self.model = Some(Arc::clone(&in_force.model));
-        self.kept.clone_from(&in_force.kept);
-        self.in_force = Some(in_force);
-        Ok(())
-    }
-
-    /// What has been refused leaves the folder again, as a person would see to.
-    pub fn put_back(&mut self, owner: &str) {
-        let kept = self.kept.iter().find(|kept| kept.owner.as_str() == owner);
-        if let (Some(kept), Some(offer)) = (kept, self.folder.get_mut(owner)) {
-            (offer.bytes, offer.signature) = (Arc::clone(&kept.bytes), Some(Arc::clone(&kept.signature)));
+        let Some(engine) = &mut self.engine else { return Ok(()) };
+        let running = self.in_force.as_ref();
+        let outcome = accept::offered(&self.own, offer.clone(), running, (&[], &[]), &accept::failing_tests);
+        let mut accepted = Ok(());
+        match outcome {
+            Ok(None) => {}
+            Ok(Some(in_force)) => match engine.reload(Arc::clone(&in_force.model), time) {
+                Ok(_) => {
+                    engine.set_shelf(Shelf::of(&self.own, Some(&in_force)), time);
+                    self.model = Some(Arc::clone(&in_force.model));
+                    self.kept.clone_from(&in_force.kept);
+                    self.in_force = Some(in_force);
+                    self.folder.insert(offer.owner.to_string(), offer.clone());
+                }
+                Err(error) => accepted = Err((error.to_string(), Meaning::NotNow)),
+            },
+            Err(refusal) => accepted = Err((refusal.why, refusal.meaning)),
         }
+        let verdict = match &accepted {
+            Ok(()) => Verdict::Accepted,
+            Err((why, meaning)) => Verdict::Refused { why: why.clone(), meaning: *meaning },
+        };
+        engine.handle_verdict(&offer.owner, &accept::hash(&offer.bytes), &verdict, time);
+        accepted.map_err(|(why, _)| why)
     }
 
     /// Whom it reads besides its own owner.
@@ -158,6 +167,14 @@ impl Gateway {
         let Some(own) = self.in_force.as_ref().and_then(|set| set.rosters.first()) else { return false };
         own.roster.owner.as_str() == owner
             || own.roster.friends.iter().any(|friend| friend.owner.as_str() == owner)
+    }
+
+    /// Whether, by the rosters here, nodes of one owner read those of another.
+    pub fn is_for(&self, whose: &str, owner: &str) -> bool {
+        let mut rosters = self.in_force.iter().flat_map(|set| &set.rosters).map(|one| &one.roster);
+        let reader = rosters.find(|roster| roster.owner.as_str() == whose);
+        whose == owner
+            || reader.is_some_and(|roster| roster.friends.iter().any(|friend| friend.owner.as_str() == owner))
     }
 
     /// Whether this roster is in force here.

@@ -19,3 +19,4 @@ mod run;
 mod station;
 mod town;
 mod transition;
+mod travel;

@@ -5,7 +5,7 @@ use std::cmp::Reverse;
 use std::collections::{BTreeMap, BinaryHeap};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
-use vpmesh::engine::Event;
+use vpmesh::engine::{Event, Offered};
 use vpmesh::mesh::accept::Offer;
 use vpmesh::table::PeerId;
 
@@ -20,6 +20,8 @@ use crate::station::{self, Station, Tick};
 
 /// How long a name takes to resolve.
 const RESOLVE: Time = 50 * MILLISECOND;
+/// How long a daemon verifies and judges a roster.
+const JUDGE: Time = 30 * MILLISECOND;
 /// A station says something to its gateway this often: computers do.
 const TALK: Time = 20 * SECOND;
 /// More wake-ups than this in one instant, and something spins.
@@ -55,8 +57,8 @@ pub enum Task {
         peer: PeerId,
         name: Vec<String>,
     },
-    /// A file is copied to a gateway, and put in force.
-    Copy {
+    /// A roster is brought to a gateway, or has been fetched.
+    Give {
         gateway: usize,
         offer: Offer,
     },
@@ -228,7 +230,7 @@ impl Town {
                 let effects = self.gateways[id].effects();
                 self.apply(id, effects);
             }
-            Task::Copy { gateway, offer } => self.copy(gateway, offer),
+            Task::Give { gateway, offer } => self.give(gateway, offer),
             Task::GetUp(id) => {
                 self.gateways[id].asleep = false;
                 self.note(Some(self.gateways[id].host), "gets up");
@@ -280,21 +282,20 @@ impl Town {
         }
     }
 
-    fn copy(&mut self, id: usize, offer: Offer) {
+    /// A roster is given to a gateway: brought, or fetched.
+    fn give(&mut self, id: usize, offer: Offer) {
         let gateway = &mut self.gateways[id];
         if !gateway.reads(offer.owner.as_str()) {
             return;
         }
         let owner = offer.owner.to_string();
-        gateway.put(offer);
-        let outcome = gateway.reload(self.now);
+        let outcome = gateway.judge(offer, self.now);
         let host = gateway.host;
         match outcome {
             Ok(()) => self.note(Some(host), format!("accepts {owner}")),
             // A gateway that was revoked goes on with what it has: nobody listens to it.
             Err(why) if why.contains("no accepted roster lists") => self.note(Some(host), why),
             Err(why) => {
-                gateway.put_back(&owner);
                 self.note(Some(host), format!("refuses {owner}: {why}"));
                 self.refused.push(why);
             }
@@ -321,8 +322,11 @@ impl Town {
                 }
                 // Every gateway is on a LAN of its own.
                 Event::Beacon(_) => {}
-                // Nobody told the engines what rosters there are, so none travels.
-                Event::Offered(_) => {}
+                Event::Offered(Offered { owner, signature, roster, .. }) => {
+                    let file = format!("{owner}.toml").into();
+                    let offer = Offer { owner, file, bytes: roster, signature: Some(signature) };
+                    self.plan(self.now + JUDGE, Task::Give { gateway: id, offer });
+                }
                 // Nobody answers TLS.
                 Event::Dial { peer, .. } => {
                     self.gateways[id].with(self.now, |engine, now| engine.handle_dialled(peer, None, now));

@@ -106,6 +106,10 @@ impl Town {
             self.run(self.now + 250 * MILLISECOND);
         }
         self.change(transition.kind, &mut rng);
+        background.iter().for_each(|&id| self.send(id));
+        // What was brought to a gateway is in force there.
+        self.run(self.now + 50 * MILLISECOND);
+        self.converge();
         for _ in 0..6 {
             background.iter().for_each(|&id| self.send(id));
             self.run(self.now + 700 * MILLISECOND);
@@ -114,6 +118,7 @@ impl Town {
         if !is_called_for && self.refused.len() > refusals {
             self.break_down(format!("a roster was refused: {}", self.refused[refusals]));
         }
+        self.converge();
         let mut asks = self.draw_allowed(4, &mut rng);
         asks.extend((0..3).map(|_| self.draw_ask(&mut rng)));
         self.check(&asks, name, &mut rng);
@@ -257,14 +262,21 @@ impl Town {
         self.publish(owner, rng);
     }
 
-    /// Signs an owner's draft and has it copied to every gateway.
+    /// Signs an owner's draft and brings it to one gateway that takes it; from there on it travels.
     fn publish(&mut self, owner: usize, rng: &mut Rng) {
         let offer = self.sign(owner);
-        let told = format!("{} publishes {}", self.owners[owner], self.desks[owner].serial());
+        let takes = |id: &usize| {
+            let gateway = &self.gateways[*id];
+            let is_listed = self.desks[gateway.owner].rooms[gateway.room].listed;
+            is_listed && gateway.is_on() && gateway.reads(&self.owners[owner]) && gateway.wall == Wall::True
+        };
+        let takers: Vec<_> = (0..self.gateways.len()).filter(takes).collect();
+        let told = format!("{} signs serial {}", self.owners[owner], self.desks[owner].serial());
         self.note(None, told);
-        for gateway in 0..self.gateways.len() {
-            let at = self.now + rng.below(3 * SECOND);
-            self.plan(at, Task::Copy { gateway, offer: offer.clone() });
+        if !takers.is_empty() {
+            let gateway = *rng.pick(&takers);
+            self.note(Some(self.gateways[gateway].host), "is brought it");
+            self.plan(self.now, Task::Give { gateway, offer });
         }
     }
 
@@ -287,12 +299,12 @@ impl Town {
         let readers: Vec<_> = (0..self.gateways.len()).filter(holds).collect();
         let Some(&gateway) = readers.get(rng.index(readers.len())) else { return };
         let before = self.refused.len();
-        self.plan(self.now, Task::Copy { gateway, offer });
+        self.plan(self.now, Task::Give { gateway, offer });
         self.run(self.now + SECOND);
         let told = self.refused.get(before).cloned().unwrap_or_default();
-        let wanted = if kind == Kind::Equivocated { "Equivocation" } else { "OlderSerial" };
+        let wanted = if kind == Kind::Equivocated { "a second time" } else { "was accepted before" };
         if !told.contains(wanted) {
-            self.break_down(format!("{wanted} was not refused: {told}"));
+            self.break_down(format!("it was not refused because it {wanted}: {told}"));
         }
     }
 }

@@ -1,8 +1,8 @@
 // The ubus object `vpmesh`: what `/usr/bin/vpmesh … --json` prints, for LuCI and for `ubus call vpmesh status`.
 //
 // rpcd serves everybody from one thread, so the program runs in a task of its own. No shell is in between: arguments are
-// an array, checked here first. Of a table, which waits in an unnamed file of /tmp and is read line by line, only the
-// largest rows go on: a ubus message has 1 MiB at most. What goes wrong is { "error": "…" }, in the words of the program.
+// an array, checked here first. Of a table only the largest rows go on: a ubus message has 1 MiB at most. The program
+// picks the flows; peers wait in an unnamed file of /tmp and are read line by line. What goes wrong is { "error": "…" }, in the words of the program.
 
 'use strict';
 
@@ -183,8 +183,7 @@ return {
 				table(PEERS_MAX, (peer) => octets(peer.received, peer.sent)))
 		},
 		flows: {
-			call: (request) => ask(request, [ 'flows', '--json' ],
-				table(FLOWS_MAX, (flow) => octets(flow.forward, flow.back)))
+			call: (request) => ask(request, [ 'flows', '--largest', `${FLOWS_MAX}`, '--json' ], whole)
 		},
 		explain: {
 			args: { from: '', to: '', service: '' },

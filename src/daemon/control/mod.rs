@@ -4,6 +4,8 @@
 //! The event loop only gathers an answer; turning it into text is done here, a few rows at a time, so that packets
 //! pass in between.
 
+use std::cmp::Reverse;
+use std::collections::BinaryHeap;
 use std::io;
 use std::sync::Arc;
 use std::time::Duration;
@@ -24,6 +26,7 @@ use super::question::{
 };
 use super::reload::{Reloads, Wish};
 use crate::base::signify::FILE_MAX;
+use crate::engine::FlowRow;
 use crate::roster::ROSTER_BYTES_MAX;
 
 /// Bytes of a request's line at most.
@@ -134,6 +137,7 @@ enum Reply {
     Answer(Answer),
     /// Rows, and the turn of who gets them.
     Rows(Answer, OwnedSemaphorePermit),
+    Largest(Vec<FlowRow>, u32, OwnedSemaphorePermit),
     Reloaded(Reloaded),
     Published(Published),
     Committed(Committed),
@@ -144,9 +148,13 @@ async fn answer(line: &[u8], read: &mut (impl AsyncRead + Unpin), ears: &Ears) -
     let request: Request = serde_json::from_slice(line)
         .map_err(|error| format!("not understood ({error}); send {{\"cmd\": \"status\"}} and the like"))?;
     let stopping = || "vpmesh is stopping".to_owned();
+    let most = match request {
+        Request::Flows { largest } => largest,
+        _ => None,
+    };
     let question = match request {
         Request::Status => Question::Status,
-        Request::Flows => Question::Flows,
+        Request::Flows { .. } => Question::Flows,
         Request::Peers => Question::Peers,
         Request::Explain { from, to, service: asked } => {
             Question::Explain { from: party(&from)?, to: party(&to)?, service: service(&asked)? }
@@ -170,7 +178,10 @@ async fn answer(line: &[u8], read: &mut (impl AsyncRead + Unpin), ears: &Ears) -
     }
     if matches!(question, Question::Flows | Question::Peers) {
         let turn = ears.rows.clone().acquire_owned().await.map_err(|_| stopping())?;
-        return ask(&ears.notices, question).await.map(|rows| Reply::Rows(rows, turn)).ok_or_else(stopping);
+        return match (ask(&ears.notices, question).await.ok_or_else(stopping)?, most) {
+            (Answer::Flows(rows), Some(most)) => Ok(Reply::Largest(rows, most, turn)),
+            (rows, _) => Ok(Reply::Rows(rows, turn)),
+        };
     }
     ask(&ears.notices, question).await.map(Reply::Answer).ok_or_else(stopping)
 }
@@ -220,20 +231,44 @@ impl Reply {
             Self::Reloaded(reloaded) => return send(stream, &to_line(&reloaded)).await,
             Self::Published(published) => return send(stream, &to_line(&published)).await,
             Self::Committed(committed) => return send(stream, &to_line(&committed)).await,
+            Self::Largest(rows, most, _turn) => {
+                let (of, rows) = (Some(rows.len()), largest(rows, most).await);
+                return send_rows(stream, &rows, of).await;
+            }
             Self::Answer(answer) => (answer, None),
             Self::Rows(answer, turn) => (answer, Some(turn)),
         };
         match answer {
             Answer::Status(status) => send(stream, &to_line(&status)).await,
             Answer::Explain(answer) => send(stream, &to_line(&answer)).await,
-            Answer::Flows(rows) => send_rows(stream, &rows).await,
-            Answer::Peers(rows) => send_rows(stream, &rows).await,
+            Answer::Flows(rows) => send_rows(stream, &rows, None).await,
+            Answer::Peers(rows) => send_rows(stream, &rows, None).await,
         }
     }
 }
 
-async fn send_rows<T: Serialize>(stream: &mut (impl AsyncWrite + Unpin), rows: &[T]) -> io::Result<()> {
-    send(stream, &to_line(&Rows { rows: rows.len() })).await?;
+/// The flows that carried most, the largest first. A few at a time, as they are written.
+async fn largest(rows: Vec<FlowRow>, most: u32) -> Vec<FlowRow> {
+    let most = most as usize;
+    let mut found: BinaryHeap<(Reverse<u64>, usize)> = BinaryHeap::new();
+    for (at, row) in rows.iter().enumerate() {
+        found.push((Reverse(row.forward.bytes.saturating_add(row.back.bytes)), at));
+        if found.len() > most {
+            found.pop();
+        }
+        if at % PIECE == 0 {
+            tokio::task::yield_now().await;
+        }
+    }
+    found.into_sorted_vec().into_iter().map(|(_, at)| rows[at].clone()).collect()
+}
+
+async fn send_rows<T: Serialize>(
+    stream: &mut (impl AsyncWrite + Unpin),
+    rows: &[T],
+    of: Option<usize>,
+) -> io::Result<()> {
+    send(stream, &to_line(&Rows { rows: rows.len(), of })).await?;
     for piece in rows.chunks(PIECE) {
         let lines: Vec<u8> = piece.iter().flat_map(to_line).collect();
         send(stream, &lines).await?;

@@ -119,3 +119,26 @@ fn one_client_too_many_is_told_so_and_has_a_place_later() {
         }
     });
 }
+
+#[test]
+fn of_many_flows_the_largest_are_told_the_largest_first() {
+    with_server(|path| async move {
+        let said = say(&path, b"{\"cmd\":\"flows\",\"largest\":2}\n", 1).await;
+        assert_eq!(said, [r#"{"rows":0,"of":0}"#]);
+        let flow = r#"{"from":"alice/attic/nas","to":"internet","protocol":6,"source":"10.88.1.10","source_port":1,
+            "destination":"192.0.2.1","destination_port":2,"carrier":"kernel","other_carrier":"kernel","state":"new",
+            "forward":{"packets":0,"bytes":0},"back":{"packets":0,"bytes":0},"age":0,"idle":0}"#;
+        let mut rows: Vec<FlowRow> = vec![serde_json::from_str(flow).unwrap(); 1000];
+        for (at, row) in (0..).zip(&mut rows) {
+            row.age = at;
+            *(if at % 2 == 0 { &mut row.forward.bytes } else { &mut row.back.bytes }) = at * 7919 % 1009;
+        }
+        let carried = |rows: &[FlowRow]| -> Vec<u64> {
+            rows.iter().map(|row| row.forward.bytes + row.back.bytes).collect()
+        };
+        let mut all = carried(&rows);
+        all.sort_unstable_by_key(|bytes| Reverse(*bytes));
+        assert_eq!(carried(&largest(rows.clone(), 300).await), all[..300]);
+        assert_eq!(carried(&largest(rows, 5000).await), all, "fewer than that are all");
+    });
+}

@@ -6,16 +6,16 @@
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-use super::Line;
-use super::message::{Attributes, Data, Message, Request};
+use super::{HEAD, kind, line, request};
+use crate::os::line::{Attributes, Data, Line, Message};
 use crate::packet::{Ports, Tuple, protocol};
 
 /// `NFNL_SUBSYS_CTNETLINK`.
 const SUBSYSTEM: u8 = 1;
 /// `IPCTNL_MSG_CT_…`.
-const NEW: u8 = 0;
-const GET: u8 = 1;
-const DELETE: u8 = 2;
+const NEW: u16 = kind(SUBSYSTEM, 0);
+const GET: u16 = kind(SUBSYSTEM, 1);
+const DELETE: u16 = kind(SUBSYSTEM, 2);
 /// `CTA_…`.
 const TUPLE_ORIG: u16 = 1;
 const TUPLE_REPLY: u16 = 2;
@@ -87,8 +87,8 @@ pub struct Connection {
 /// # Errors
 /// [`ConntrackError`]; those deleted before it are.
 pub fn delete_where(mut is_to_end: impl FnMut(&Connection) -> bool) -> Result<Looked, ConntrackError> {
-    let (mut dump, mut scissors) = (Line::open()?, Line::open()?);
-    dump.send(&Request::new(SUBSYSTEM, GET, libc::NLM_F_DUMP, 0).finish())?;
+    let (mut dump, mut scissors) = (line()?, line()?);
+    dump.send(request(GET, libc::NLM_F_DUMP, 0))?;
     let mut looked = Looked::default();
     loop {
         for message in dump.receive()? {
@@ -96,9 +96,9 @@ pub fn delete_where(mut is_to_end: impl FnMut(&Connection) -> bool) -> Result<Lo
                 Message::End(outcome) => return Ok(outcome.map(|()| looked)?),
                 Message::Data(data) => data,
             };
-            let Some(connection) = connection(&data) else { continue };
+            let Some(connection) = connection(data) else { continue };
             looked.seen += 1;
-            if is_to_end(&connection) && delete(&mut scissors, &data)? {
+            if is_to_end(&connection) && delete(&mut scissors, data)? {
                 looked.deleted += 1;
             }
         }
@@ -106,28 +106,27 @@ pub fn delete_where(mut is_to_end: impl FnMut(&Connection) -> bool) -> Result<Lo
 }
 
 /// Deletes the connection that a message is of; whether it was there still.
-fn delete(line: &mut Line, data: &Data<'_>) -> io::Result<bool> {
-    let mut request = Request::new(SUBSYSTEM, DELETE, libc::NLM_F_ACK, data.family);
-    for (kind, value) in data.attributes {
+fn delete(line: &mut Line, data: Data<'_>) -> io::Result<bool> {
+    let Some(([family, ..], attributes)) = data.split::<HEAD>() else { return Ok(false) };
+    let mut request = request(DELETE, libc::NLM_F_ACK, family);
+    for (kind, value) in attributes {
         request = match kind {
             TUPLE_ORIG => request.nested(kind, value),
             ID | ZONE => request.attribute(kind, value),
             _ => request,
         };
     }
-    match line.tell(&request.finish()) {
+    match line.tell(request) {
         Ok(()) => Ok(true),
         Err(error) if error.raw_os_error() == Some(libc::ENOENT) => Ok(false),
         Err(error) => Err(error),
     }
 }
 
-fn connection(data: &Data<'_>) -> Option<Connection> {
-    if (data.subsystem, data.kind) != (SUBSYSTEM, NEW) {
-        return None;
-    }
-    let first = side(data.attributes.inside(TUPLE_ORIG)?)?;
-    let answer = side(data.attributes.inside(TUPLE_REPLY)?)?;
+fn connection(data: Data<'_>) -> Option<Connection> {
+    let (_, attributes) = data.split::<HEAD>().filter(|_| data.kind == NEW)?;
+    let first = side(attributes.inside(TUPLE_ORIG)?)?;
+    let answer = side(attributes.inside(TUPLE_REPLY)?)?;
     let ports = match (first.ports, answer.ports) {
         // The answer comes from where the first packet ended up.
         (Ports::Known { src, .. }, Ports::Known { src: dst, .. }) => Ports::Known { src, dst },

@@ -5,65 +5,28 @@
 //! `nft`'s work (`os::nft`).
 
 pub mod conntrack;
-mod message;
 mod tables;
 
 use std::io;
-use std::time::Duration;
 
-use rtnetlink::sys::Socket;
-use rtnetlink::sys::protocols::NETLINK_NETFILTER;
-use socket2::SockRef;
+use netlink_sys::protocols::NETLINK_NETFILTER;
 
-use message::{Message, Messages};
+use super::line::{Line, Request};
 pub use tables::{TableChanges, generation};
 
-/// How long the kernel may take for one answer.
-const PATIENCE: Duration = Duration::from_secs(5);
-/// Bytes of the largest message that Linux sends here (a dump's are 32 KiB at most).
-const MESSAGE_MAX: usize = 64 * 1024;
+/// Bytes of `struct nfgenmsg` (`linux/netfilter/nfnetlink.h`), which messages begin with: the family, and what is not used.
+const HEAD: usize = 4;
 
-/// One socket to the kernel's netfilter: a question, and its answers read into one buffer.
-#[derive(Debug)]
-struct Line {
-    socket: Socket,
-    buffer: Vec<u8>,
+fn line() -> io::Result<Line> {
+    Line::open(NETLINK_NETFILTER)
 }
 
-impl Line {
-    fn open() -> io::Result<Self> {
-        let socket = Socket::new(NETLINK_NETFILTER)?;
-        let options = SockRef::from(&socket);
-        options.set_read_timeout(Some(PATIENCE))?;
-        options.set_write_timeout(Some(PATIENCE))?;
-        Ok(Self { socket, buffer: Vec::with_capacity(MESSAGE_MAX) })
-    }
+/// A message's kind, of a subsystem (`NFNL_SUBSYS_…`).
+const fn kind(subsystem: u8, message: u8) -> u16 {
+    u16::from_be_bytes([subsystem, message])
+}
 
-    fn send(&self, request: &[u8]) -> io::Result<()> {
-        self.socket.send(request, 0).map(|_| ())
-    }
-
-    /// The next messages, as many as came together.
-    fn receive(&mut self) -> io::Result<Messages<'_>> {
-        self.buffer.clear();
-        loop {
-            match self.socket.recv(&mut self.buffer, 0) {
-                Ok(_) => return Ok(Messages::new(&self.buffer)),
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                Err(error) => return Err(error),
-            }
-        }
-    }
-
-    /// Sends a request that asks for an acknowledgement, and waits for that.
-    fn tell(&mut self, request: &[u8]) -> io::Result<()> {
-        self.send(request)?;
-        loop {
-            for message in self.receive()? {
-                if let Message::End(outcome) = message {
-                    return outcome;
-                }
-            }
-        }
-    }
+/// `family` is `AF_INET`, `NFPROTO_INET`, …
+fn request(kind: u16, flags: i32, family: u8) -> Request {
+    Request::new(kind, flags, &[family, 0, 0, 0])
 }

@@ -2,10 +2,10 @@
 
 use std::io;
 
-use rtnetlink::sys::protocols::NETLINK_NETFILTER;
+use netlink_sys::protocols::NETLINK_NETFILTER;
 
-use super::Line;
-use super::message::{Data, Message, Messages, Request};
+use super::{HEAD, kind, line, request};
+use crate::os::line::{Data, Message, Messages};
 use crate::os::news::News;
 
 /// `NFNL_SUBSYS_NFTABLES`.
@@ -13,8 +13,8 @@ const SUBSYSTEM: u8 = 10;
 /// `NFNLGRP_NFTABLES`.
 const GROUP: u32 = 7;
 /// `NFT_MSG_…GEN`.
-const NEW_GENERATION: u8 = 15;
-const GET_GENERATION: u8 = 16;
+const NEW_GENERATION: u16 = kind(SUBSYSTEM, 15);
+const GET_GENERATION: u16 = kind(SUBSYSTEM, 16);
 /// `NFTA_GEN_ID`.
 const GENERATION_ID: u16 = 1;
 /// The first attribute of a table, and of whatever is in one: the table's name (`NFTA_TABLE_NAME`, `NFTA_RULE_TABLE` …).
@@ -25,14 +25,16 @@ const TABLE: u16 = 1;
 /// # Errors
 /// The kernel's.
 pub fn generation() -> io::Result<u32> {
-    let mut line = Line::open()?;
-    line.send(&Request::new(SUBSYSTEM, GET_GENERATION, 0, 0).finish())?;
+    let mut line = line()?;
+    line.send(request(GET_GENERATION, 0, 0))?;
     loop {
         for message in line.receive()? {
             match message {
                 Message::End(outcome) => outcome?,
-                Message::Data(data) if (data.subsystem, data.kind) == (SUBSYSTEM, NEW_GENERATION) => {
-                    let id = data.attributes.array(GENERATION_ID).ok_or(io::ErrorKind::InvalidData)?;
+                Message::Data(data) if data.kind == NEW_GENERATION => {
+                    let told = data.split::<HEAD>();
+                    let id = told.and_then(|(_, attributes)| attributes.array(GENERATION_ID));
+                    let id = id.ok_or(io::ErrorKind::InvalidData)?;
                     return Ok(u32::from_be_bytes(id));
                 }
                 Message::Data(_) => {}
@@ -72,12 +74,14 @@ impl TableChanges {
 
 fn is_about(bytes: &[u8], table: &str) -> bool {
     Messages::new(bytes).any(|message| match message {
-        Message::Data(data) => is_of(&data, table),
+        Message::Data(data) => is_of(data, table),
         Message::End(_) => false,
     })
 }
 
-fn is_of(data: &Data<'_>, table: &str) -> bool {
-    let name = data.attributes.find(TABLE).and_then(|name| name.strip_suffix(b"\0"));
-    data.subsystem == SUBSYSTEM && data.kind != NEW_GENERATION && name == Some(table.as_bytes())
+fn is_of(data: Data<'_>, table: &str) -> bool {
+    let [subsystem, _] = data.kind.to_be_bytes();
+    let name = data.split::<HEAD>().and_then(|(_, attributes)| attributes.find(TABLE));
+    let name = name.and_then(|name| name.strip_suffix(b"\0"));
+    subsystem == SUBSYSTEM && data.kind != NEW_GENERATION && name == Some(table.as_bytes())
 }

@@ -5,21 +5,15 @@
 
 use std::io;
 
-use netlink_packet_route::RouteNetlinkMessage;
-use netlink_packet_route::route::{RouteAttribute, RouteMessage};
-use rtnetlink::MulticastGroup;
-use rtnetlink::packet_core::{NetlinkMessage, NetlinkPayload};
-use rtnetlink::sys::protocols::NETLINK_ROUTE;
+use netlink_sys::protocols::NETLINK_ROUTE;
 
+use super::message;
+use crate::os::line::{Message, Messages};
 use crate::os::news::News;
 
-const ALL: [MulticastGroup; 5] = [
-    MulticastGroup::Link,
-    MulticastGroup::Ipv4Ifaddr,
-    MulticastGroup::Ipv4Route,
-    MulticastGroup::Ipv6Ifaddr,
-    MulticastGroup::Ipv6Route,
-];
+/// `RTMGRP_…`.
+const OF_V4: libc::c_int = libc::RTMGRP_IPV4_IFADDR | libc::RTMGRP_IPV4_ROUTE;
+const ALL: libc::c_int = libc::RTMGRP_LINK | OF_V4 | libc::RTMGRP_IPV6_IFADDR | libc::RTMGRP_IPV6_ROUTE;
 
 /// What the news are to be of.
 #[derive(Debug, Clone, Copy)]
@@ -43,7 +37,7 @@ impl Changes {
     /// # Errors
     /// The kernel's.
     pub fn open(index: u32) -> io::Result<Self> {
-        Self::of(Subject::Interface(index), &ALL)
+        Self::of(Subject::Interface(index), ALL)
     }
 
     /// News of the way to the internet: IPv4 default routes, and this host's addresses.
@@ -51,12 +45,11 @@ impl Changes {
     /// # Errors
     /// The kernel's.
     pub fn of_way_out() -> io::Result<Self> {
-        Self::of(Subject::WayOut, &[MulticastGroup::Ipv4Ifaddr, MulticastGroup::Ipv4Route])
+        Self::of(Subject::WayOut, OF_V4)
     }
 
-    fn of(subject: Subject, groups: &[MulticastGroup]) -> io::Result<Self> {
-        let groups = groups.iter().fold(0, |groups, group| groups | 1 << (*group as u32 - 1));
-        Ok(Self { news: News::open(NETLINK_ROUTE, groups)?, subject })
+    fn of(subject: Subject, groups: libc::c_int) -> io::Result<Self> {
+        Ok(Self { news: News::open(NETLINK_ROUTE, groups.cast_unsigned())?, subject })
     }
 
     /// Waits until what this is about changed, by whomever: an address, a route, the interface's state.
@@ -69,37 +62,18 @@ impl Changes {
     }
 }
 
-/// Whether one of the messages is about the subject, or can't be read.
-fn is_about(mut bytes: &[u8], subject: Subject) -> bool {
-    while !bytes.is_empty() {
-        let Ok(message) = NetlinkMessage::<RouteNetlinkMessage>::deserialize(bytes) else { return true };
-        let about = match &message.payload {
-            NetlinkPayload::InnerMessage(
-                RouteNetlinkMessage::NewLink(link) | RouteNetlinkMessage::DelLink(link),
-            ) => matches!(subject, Subject::Interface(index) if link.header.index == index),
-            NetlinkPayload::InnerMessage(
-                RouteNetlinkMessage::NewAddress(address) | RouteNetlinkMessage::DelAddress(address),
-            ) => match subject {
-                Subject::Interface(index) => address.header.index == index,
-                Subject::WayOut => true,
-            },
-            NetlinkPayload::InnerMessage(
-                RouteNetlinkMessage::NewRoute(route) | RouteNetlinkMessage::DelRoute(route),
-            ) => match subject {
-                Subject::Interface(index) => is_into(route, index),
-                Subject::WayOut => route.header.destination_prefix_length == 0,
-            },
-            _ => false,
-        };
-        if about {
-            return true;
+/// Whether one of the messages is about the subject.
+fn is_about(bytes: &[u8], subject: Subject) -> bool {
+    Messages::new(bytes).any(|message| {
+        let Message::Data(data) = message else { return false };
+        match (message::News::read(data), subject) {
+            (Some(message::News::Link(of) | message::News::Address(of)), Subject::Interface(index)) => {
+                of == index
+            }
+            (Some(message::News::Address(_)), Subject::WayOut) => true,
+            (Some(message::News::Route { into, .. }), Subject::Interface(index)) => into == Some(index),
+            (Some(message::News::Route { is_default, .. }), Subject::WayOut) => is_default,
+            (Some(message::News::Link(_)) | None, _) => false,
         }
-        let length = (message.header.length as usize).next_multiple_of(4).max(16);
-        bytes = bytes.get(length..).unwrap_or_default();
-    }
-    false
-}
-
-fn is_into(route: &RouteMessage, index: u32) -> bool {
-    route.attributes.contains(&RouteAttribute::Oif(index))
+    })
 }

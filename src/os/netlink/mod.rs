@@ -9,17 +9,15 @@ mod message;
 
 use std::io;
 use std::net::IpAddr;
+#[cfg(feature = "portmap")]
+use std::net::Ipv4Addr;
 
-use futures_util::{StreamExt as _, TryStreamExt as _};
 use ipnetwork::IpNetwork;
-use netlink_packet_route::AddressFamily;
-use netlink_packet_route::address::AddressMessage;
-use netlink_packet_route::link::{LinkAttribute, LinkFlags};
-use netlink_packet_route::route::RouteMessage;
-use rtnetlink::{Handle, LinkMessageBuilder, LinkUnspec, new_connection};
-use tokio::task::JoinHandle;
+use netlink_sys::protocols::NETLINK_ROUTE;
 
+use super::line::Line;
 pub use changes::Changes;
+use message::{Address, Found, Link, Route};
 
 /// The routing protocol number that marks this project's routes and addresses (`/etc/iproute2/rt_protos` has it free).
 pub const PROTOCOL: u8 = 88;
@@ -61,12 +59,12 @@ pub enum NetlinkError {
     #[error("not permitted to change the interface; run as root, or with CAP_NET_ADMIN")]
     NotPermitted,
     #[error("netlink: {0}")]
-    Other(rtnetlink::Error),
+    Other(io::Error),
 }
 
-impl From<rtnetlink::Error> for NetlinkError {
-    fn from(error: rtnetlink::Error) -> Self {
-        match errno(&error) {
+impl From<io::Error> for NetlinkError {
+    fn from(error: io::Error) -> Self {
+        match error.raw_os_error() {
             Some(libc::ENODEV) => Self::Gone,
             Some(libc::EPERM) => Self::NotPermitted,
             _ => Self::Other(error),
@@ -74,20 +72,17 @@ impl From<rtnetlink::Error> for NetlinkError {
     }
 }
 
-/// One interface. Made inside a tokio runtime.
+fn line() -> Result<Line, NetlinkError> {
+    Line::open(NETLINK_ROUTE).map_err(NetlinkError::Connection)
+}
+
+/// One interface.
 #[derive(Debug)]
 pub struct Interface {
     index: u32,
     /// Addresses that were added: kernels before 5.18 keep no mark.
     added: Vec<IpNetwork>,
-    handle: Handle,
-    connection: JoinHandle<()>,
-}
-
-impl Drop for Interface {
-    fn drop(&mut self) {
-        self.connection.abort();
-    }
+    line: Line,
 }
 
 /// The links that are up and take multicast, by their index; no loopback, and not `except`.
@@ -95,17 +90,16 @@ impl Drop for Interface {
 /// # Errors
 /// [`NetlinkError`].
 pub async fn multicast_links(except: u32) -> Result<Vec<u32>, NetlinkError> {
-    let all = Interface::open(except)?;
-    let mut links = all.handle.link().get().execute();
     let mut found = Vec::new();
-    while let Some(link) = links.try_next().await? {
-        let (index, flags) = (link.header.index, link.header.flags);
-        let takes =
-            flags.contains(LinkFlags::Up | LinkFlags::Multicast) && !flags.contains(LinkFlags::Loopback);
-        if takes && index != except {
-            found.push(index);
-        }
-    }
+    line()?
+        .ask(Link::get(0, libc::NLM_F_DUMP), |data| {
+            let Some(link) = Link::read(data) else { return };
+            let takes = link.is(libc::IFF_UP | libc::IFF_MULTICAST) && !link.is(libc::IFF_LOOPBACK);
+            if takes && link.index != except {
+                found.push(link.index);
+            }
+        })
+        .await?;
     Ok(found)
 }
 
@@ -113,8 +107,7 @@ impl Interface {
     /// # Errors
     /// [`NetlinkError::Connection`].
     pub fn open(index: u32) -> Result<Self, NetlinkError> {
-        let (connection, handle, _) = new_connection().map_err(NetlinkError::Connection)?;
-        Ok(Self { index, added: Vec::new(), handle, connection: tokio::spawn(connection) })
+        Ok(Self { index, added: Vec::new(), line: line()? })
     }
 
     /// Makes the interface what is wanted. Routes go before the addresses that they come from, and come after them.
@@ -129,47 +122,32 @@ impl Interface {
             return Ok(applied);
         }
         self.set_link(wanted, &mut applied).await?;
-        let routes: Vec<RouteMessage> =
-            wanted.routes.iter().map(|route| message::route(self.index, *route, &wanted.addresses)).collect();
+        let routes: Vec<Route> =
+            wanted.routes.iter().map(|route| Route::to(*route, &wanted.addresses)).collect();
         let there = self.take_away(&wanted.addresses, &routes, &mut applied).await?;
         for address in wanted.addresses.iter().filter(|address| !there.addresses.contains(address)) {
-            let request = self.handle.address().add(self.index, address.ip(), address.prefix());
-            let outcome = message::marked(request).execute().await;
+            let outcome = self.line.tell(Address::add(self.index, *address));
             applied.note(|| format!("address {address}"), outcome)?;
             self.added.push(*address);
         }
-        for (route, to) in routes.iter().zip(&wanted.routes) {
-            if !there.routes.iter().any(|there| message::is_same_route(there, route)) {
-                let outcome = self.handle.route().add(route.clone()).execute().await;
-                applied.note(|| format!("route {to}"), outcome)?;
-            }
+        for route in routes.iter().filter(|route| !there.routes.contains(route)) {
+            let outcome = self.line.tell(route.add(self.index));
+            applied.note(|| format!("route {}", route.to), outcome)?;
         }
         Ok(applied)
     }
 
-    async fn set_link(&self, wanted: &Wanted, applied: &mut Applied) -> Result<(), NetlinkError> {
-        let link = self
-            .handle
-            .link()
-            .get()
-            .match_index(self.index)
-            .execute()
-            .try_next()
-            .await?
-            .ok_or(NetlinkError::Gone)?;
-        let is_up = link.header.flags.contains(LinkFlags::Up);
-        let mtu = link.attributes.iter().find_map(|attribute| match attribute {
-            LinkAttribute::Mtu(mtu) => Some(*mtu),
-            _ => None,
-        });
-        let mut message = LinkMessageBuilder::<LinkUnspec>::default().index(self.index);
-        message = if wanted.up { message.up() } else { message.down() };
-        if wanted.up && mtu != Some(wanted.mtu.into()) {
-            message = message.mtu(wanted.mtu.into());
-        } else if is_up == wanted.up {
+    async fn set_link(&mut self, wanted: &Wanted, applied: &mut Applied) -> Result<(), NetlinkError> {
+        let mut link = None;
+        self.line
+            .ask(Link::get(self.index, libc::NLM_F_ACK), |data| link = link.take().or(Link::read(data)))
+            .await?;
+        let link = link.ok_or(NetlinkError::Gone)?;
+        let mtu = Some(u32::from(wanted.mtu)).filter(|mtu| wanted.up && link.mtu != Some(*mtu));
+        if mtu.is_none() && link.is(libc::IFF_UP) == wanted.up {
             return Ok(());
         }
-        let outcome = self.handle.link().change(message.build()).execute().await;
+        let outcome = self.line.tell(Link::set(self.index, wanted.up, mtu));
         applied.note(|| "the interface's MTU and state".to_owned(), outcome)
     }
 
@@ -177,101 +155,108 @@ impl Interface {
     async fn take_away(
         &mut self,
         addresses: &[IpNetwork],
-        routes: &[RouteMessage],
+        routes: &[Route],
         applied: &mut Applied,
     ) -> Result<There, NetlinkError> {
         let mut there = There::default();
-        for route in self.marked_routes().await? {
-            if routes.iter().any(|wanted| message::is_same_route(&route, wanted)) {
-                there.routes.push(route);
+        for found in self.marked_routes().await? {
+            if routes.contains(&found.route) {
+                there.routes.push(found.route);
             } else {
-                let to = message::destination(&route);
-                let outcome = self.handle.route().del(route).execute().await;
-                applied.note(|| format!("old route {to}"), gone_is_done(outcome))?;
+                let outcome = self.line.tell(found.delete());
+                applied.note(|| format!("old route {}", found.route.to), gone_is_done(outcome))?;
             }
         }
-        let mut all = self.handle.address().get().set_link_index_filter(self.index).execute();
-        let mut old: Vec<(IpNetwork, AddressMessage)> = Vec::new();
-        while let Some(message) = all.next().await {
-            let message = message?;
-            let Some(address) = message::address(&message) else { continue };
-            if addresses.contains(&address) {
-                there.addresses.push(address);
-            } else if message::is_marked(&message) || self.added.contains(&address) {
-                old.push((address, message));
+        let all = all_addresses(&mut self.line).await?;
+        for address in all.iter().filter(|address| address.index == self.index) {
+            let network = address.network;
+            if addresses.contains(&network) {
+                there.addresses.push(network);
+            } else if address.is_marked || self.added.contains(&network) {
+                let outcome = self.line.tell(address.delete());
+                applied.note(|| format!("old address {network}"), gone_is_done(outcome))?;
             }
         }
         self.added.retain(|address| addresses.contains(address));
-        for (address, message) in old {
-            let outcome = self.handle.address().del(message).execute().await;
-            applied.note(|| format!("old address {address}"), gone_is_done(outcome))?;
-        }
         Ok(there)
     }
 
     /// This project's routes into this interface.
-    async fn marked_routes(&self) -> Result<Vec<RouteMessage>, NetlinkError> {
-        let mut marked = Vec::new();
-        for family in [AddressFamily::Inet6, AddressFamily::Inet] {
-            let mut all = self.handle.route().get(message::all_routes(family)).execute();
-            while let Some(route) = all.next().await {
-                match route {
-                    Ok(route) if message::is_ours(&route, self.index) => marked.push(route),
-                    Ok(_) => {}
-                    // The kernel has no IPv6.
-                    Err(error) if matches!(errno(&error), Some(libc::EOPNOTSUPP | libc::EAFNOSUPPORT)) => {
-                        break;
-                    }
-                    Err(error) => return Err(error.into()),
+    async fn marked_routes(&mut self) -> Result<Vec<Found>, NetlinkError> {
+        let (index, mut marked) = (self.index, Vec::new());
+        for family in [message::V6, message::V4] {
+            let all = self.line.ask(Found::all(family), |data| {
+                marked.extend(Found::read(data).filter(|found| found.is_ours(index)));
+            });
+            match all.await {
+                // The kernel has no IPv6.
+                Err(error) if matches!(error.raw_os_error(), Some(libc::EOPNOTSUPP | libc::EAFNOSUPPORT)) => {
                 }
+                outcome => outcome?,
             }
         }
         Ok(marked)
     }
 }
 
-/// This host's own addresses, of all interfaces. Inside a tokio runtime.
+async fn all_addresses(line: &mut Line) -> io::Result<Vec<Address>> {
+    let mut all = Vec::new();
+    line.ask(Address::all(), |data| all.extend(Address::read(data))).await?;
+    Ok(all)
+}
+
+/// This host's own addresses, of all interfaces.
 ///
 /// # Errors
 /// [`NetlinkError`].
 pub async fn own_addresses() -> Result<Vec<IpAddr>, NetlinkError> {
-    let (connection, handle, _) = new_connection().map_err(NetlinkError::Connection)?;
-    let connection = tokio::spawn(connection);
-    let mut all = handle.address().get().execute();
-    let mut own = Vec::new();
-    while let Some(message) = all.try_next().await? {
-        own.extend(message::address(&message).map(|address| address.ip()));
-    }
-    connection.abort();
-    Ok(own)
+    let all = all_addresses(&mut line()?).await?;
+    Ok(all.iter().map(|address| address.network.ip()).collect())
+}
+
+/// The gateway of the IPv4 default route with the lowest metric, in the main table, that doesn't lead into the interface
+/// `except`.
+///
+/// # Errors
+/// The kernel's.
+#[cfg(feature = "portmap")]
+pub(super) async fn default_gateway(except: u32) -> io::Result<Option<Ipv4Addr>> {
+    let mut best: Option<(u32, Ipv4Addr)> = None;
+    let mut line = Line::open(NETLINK_ROUTE)?;
+    line.ask(Found::all(message::V4), |data| {
+        if let Some(Found { route, into, gateway: Some(IpAddr::V4(gateway)), metric, .. }) = Found::read(data)
+            && route.to.prefix() == 0
+            && into != Some(except)
+            && best.is_none_or(|(lowest, _)| metric < lowest)
+        {
+            best = Some((metric, gateway));
+        }
+    })
+    .await?;
+    Ok(best.map(|(_, gateway)| gateway))
 }
 
 /// What is on the interface already, of what is wanted.
 #[derive(Default)]
 struct There {
     addresses: Vec<IpNetwork>,
-    routes: Vec<RouteMessage>,
+    routes: Vec<Route>,
 }
 
 impl Applied {
     /// Counts a change, or notes its refusal.
-    fn note(
-        &mut self,
-        what: impl FnOnce() -> String,
-        outcome: Result<(), rtnetlink::Error>,
-    ) -> Result<(), NetlinkError> {
+    fn note(&mut self, what: impl FnOnce() -> String, outcome: io::Result<()>) -> Result<(), NetlinkError> {
         let Err(error) = outcome else {
             self.changes += 1;
             return Ok(());
         };
-        let why = match errno(&error) {
+        let why = match error.raw_os_error() {
             Some(libc::ENODEV | libc::EPERM) => return Err(error.into()),
             Some(libc::EEXIST) => "there is one already that is not this program's".to_owned(),
             Some(libc::EAFNOSUPPORT | libc::EOPNOTSUPP) => {
                 "the kernel has no IPv6 on this interface".to_owned()
             }
-            Some(code) => io::Error::from_raw_os_error(code).to_string(),
-            None => error.to_string(),
+            _ => error.to_string(),
         };
         self.refused.push(Refused { what: what(), why });
         Ok(())
@@ -279,20 +264,14 @@ impl Applied {
 }
 
 /// Deleting what is gone is done.
-fn gone_is_done(outcome: Result<(), rtnetlink::Error>) -> Result<(), rtnetlink::Error> {
+fn gone_is_done(outcome: io::Result<()>) -> io::Result<()> {
     match &outcome {
-        Err(error) if matches!(errno(error), Some(libc::ESRCH | libc::EADDRNOTAVAIL | libc::ENOENT)) => {
+        Err(error)
+            if matches!(error.raw_os_error(), Some(libc::ESRCH | libc::EADDRNOTAVAIL | libc::ENOENT)) =>
+        {
             Ok(())
         }
         _ => outcome,
-    }
-}
-
-/// The kernel's error number, positive.
-fn errno(error: &rtnetlink::Error) -> Option<i32> {
-    match error {
-        rtnetlink::Error::NetlinkError(message) => message.code.map(|code| -code.get()),
-        _ => None,
     }
 }
 

@@ -3,11 +3,9 @@
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, SocketAddrV4, UdpSocket};
 
-use futures_util::TryStreamExt as _;
-use netlink_packet_route::AddressFamily;
-use netlink_packet_route::route::{RouteAddress, RouteAttribute, RouteHeader, RouteMessage, RouteType};
-use rtnetlink::new_connection;
 use socket2::{Domain, Protocol, SockAddr, Socket, Type};
+
+use crate::os::netlink;
 
 /// Where PCP and NAT-PMP call out that a router began anew (RFC 6887, 14.1; RFC 6886, 3.2.1).
 const ANNOUNCEMENTS: SocketAddrV4 = SocketAddrV4::new(Ipv4Addr::UNSPECIFIED, 5350);
@@ -23,33 +21,12 @@ pub struct Gateway {
 }
 
 /// The gateway of the IPv4 default route with the lowest metric, in the main table, that doesn't lead into the interface
-/// `except`. Inside a tokio runtime.
+/// `except`.
 ///
 /// # Errors
 /// The kernel's.
 pub async fn default_gateway(except: u32) -> io::Result<Option<Gateway>> {
-    let (connection, handle, _) = new_connection()?;
-    let connection = tokio::spawn(connection);
-    let mut request = RouteMessage::default();
-    request.header.address_family = AddressFamily::Inet;
-    let mut routes = handle.route().get(request).execute();
-    let mut best: Option<(u32, Ipv4Addr)> = None;
-    let outcome = loop {
-        match routes.try_next().await {
-            Ok(Some(route)) => {
-                if let Some(found) = default_route(&route, except)
-                    && best.is_none_or(|(metric, _)| found.0 < metric)
-                {
-                    best = Some(found);
-                }
-            }
-            Ok(None) => break Ok(()),
-            Err(error) => break Err(io::Error::other(error.to_string())),
-        }
-    };
-    connection.abort();
-    outcome?;
-    let Some((_, address)) = best else { return Ok(None) };
+    let Some(address) = netlink::default_gateway(except).await? else { return Ok(None) };
     // The kernel chooses the address as it will for what is sent there; nothing is sent.
     let socket = UdpSocket::bind((Ipv4Addr::UNSPECIFIED, 0))?;
     socket.connect((address, PCP))?;
@@ -57,23 +34,6 @@ pub async fn default_gateway(except: u32) -> io::Result<Option<Gateway>> {
         SocketAddr::V4(own) => Ok(Some(Gateway { address, own: *own.ip() })),
         SocketAddr::V6(_) => Ok(None),
     }
-}
-
-/// The metric and the gateway of a default route.
-fn default_route(route: &RouteMessage, except: u32) -> Option<(u32, Ipv4Addr)> {
-    let is_default = route.header.destination_prefix_length == 0
-        && route.header.table == RouteHeader::RT_TABLE_MAIN
-        && route.header.kind == RouteType::Unicast
-        && !route.attributes.contains(&RouteAttribute::Oif(except));
-    let (mut metric, mut gateway) = (0, None);
-    for attribute in &route.attributes {
-        match attribute {
-            RouteAttribute::Priority(priority) => metric = *priority,
-            RouteAttribute::Gateway(RouteAddress::Inet(address)) => gateway = Some(*address),
-            _ => {}
-        }
-    }
-    Some((metric, gateway.filter(|_| is_default)?))
 }
 
 /// What a gateway calls out to all hosts. Not believed: a reason to ask.

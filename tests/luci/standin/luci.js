@@ -274,6 +274,34 @@ class Value extends Option {
 	}
 }
 
+// LuCI's list has a box for each text; here they stand in one, with spaces between.
+class DynamicList extends Value {
+	saved() {
+		return [ super.saved() ?? [] ].flat().join(' ');
+	}
+
+	texts() {
+		return this.value().split(' ').filter((text) => text != '');
+	}
+
+	fault() {
+		const says = this.texts().map((text) => this.validate ? this.validate(this.section, text) : true);
+
+		return says.find((say) => say !== true) ?? '';
+	}
+
+	store() {
+		const texts = this.texts();
+
+		if (texts.join(' ') == this.saved())
+			return;
+		if (texts.length)
+			uci.set(this.map.config, this.section, this.key, texts);
+		else
+			uci.unset(this.map.config, this.section, this.key);
+	}
+}
+
 class Flag extends Option {
 	// LuCI writes a flag whatever it was.
 	store() {
@@ -329,7 +357,7 @@ class FormMap {
 }
 
 const form = {
-	Map: FormMap, NamedSection, Value, Flag,
+	Map: FormMap, NamedSection, Value, DynamicList, Flag,
 	save: () => {
 		const options = form.map.sections.flatMap((section) => section.options);
 

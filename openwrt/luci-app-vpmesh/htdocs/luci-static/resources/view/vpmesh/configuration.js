@@ -81,6 +81,22 @@ function addressAndPort(text) {
 		|| _('Write ADDRESS:PORT, as 127.0.0.1:9588 or [::1]:9588');
 }
 
+// src/base/endpoint.rs: an address, or a name in DNS.
+function hostAndPort(text) {
+	const [ , six, host, port ] = /^(?:\[([^\]]*)\]|([^:]*)):(\d{1,5})$/.exec(text) ?? [];
+	const labels = (host ?? '').split('.');
+	const label = (one) => /^[A-Za-z0-9_-]{1,63}$/.test(one) && !/^-|-$/.test(one);
+	const good = (six != null) ? ipv6(six)
+		: /^\d*$/.test(labels[labels.length - 1]) ? ipv4(host ?? '') : host.length <= 253 && labels.every(label);
+
+	return port != null && +port >= 1 && +port <= 65535 && good;
+}
+
+function introducer(text) {
+	return /^[A-Za-z0-9+\/]{42}[AEIMQUYcgkosw048]=@/.test(text) && hostAndPort(text.slice(45))
+		|| _('Write KEY@HOST:PORT, as "vpmesh invite" prints it');
+}
+
 function fwmark(text) {
 	const mark = /^(0x[0-9a-fA-F]+|\d+)$/.test(text) ? +text : 0;
 
@@ -186,6 +202,12 @@ return view.extend({
 			// LuCI asks for empty texts too, and refuses them itself where they may not be.
 			option.validate = (id, text) => (text == null || text == '') ? true : check(text);
 		}
+
+		const introducers = section.option(form.DynamicList, 'introducers', _('Introducers'),
+			_('KEY@HOST:PORT of nodes that have the owner\'s roster, 16 at most: a node that has none yet gets it there.'));
+
+		introducers.placeholder = _('KEY@HOST:PORT');
+		introducers.validate = (id, text) => (text == null || text == '') ? true : introducer(text);
 		return map.render();
 	}
 });
