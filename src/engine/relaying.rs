@@ -548,6 +548,15 @@ impl Engine {
         }
     }
 
+    /// What this relay has: how many gateways are registered, and which pairs of them have a channel. A gateway has none.
+    #[must_use]
+    pub fn relayed(&self) -> (usize, Vec<[PublicKey; 2]>) {
+        let Some(relay) = &self.relaying.relay else { return (0, Vec::new()) };
+        let key = |peer| self.tunnels.stats(peer).map(|stats| stats.key);
+        let pairs = relay.pairs().into_iter().filter_map(|(a, b)| Some([key(a)?, key(b)?]));
+        (relay.size().0, pairs.collect())
+    }
+
     /// What frames of a mesh node are to have, if they are to have something new.
     fn terms(&mut self, peer: PeerId) -> Option<Terms> {
         let number = self.relaying.keys;
