@@ -135,7 +135,7 @@ impl Engine {
         let space = out.space(bytes.len()).ok_or(DropReason::QueueFull)?;
         match self.tunnels.seal(peer, bytes, space, now) {
             Sealed::Send { to, len } => {
-                self.commit(Some(peer), to, mark as u8, len, out);
+                self.commit(Some(peer), to, mark as u8, len, now, out);
                 self.counters.to_peers.add(bytes.len());
                 Ok(())
             }

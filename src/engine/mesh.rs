@@ -99,7 +99,7 @@ impl Engine {
         let space = out.space(packet.len()).ok_or(DropReason::QueueFull)?;
         match self.tunnels.seal(peer, packet, space, now) {
             Sealed::Send { to, len } => {
-                self.commit(Some(peer), to, 0, len, out);
+                self.commit(Some(peer), to, 0, len, now, out);
                 Ok(())
             }
             Sealed::Waits => Ok(()),

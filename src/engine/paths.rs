@@ -256,7 +256,7 @@ impl Engine {
         let space = out.space(len).ok_or(DropReason::QueueFull)?;
         match self.tunnels.seal_probe(peer, &packet[..len], space, now) {
             crate::tunnel::Sealed::Send { len, .. } => {
-                self.commit(Some(peer), to, 0, len, out);
+                self.commit(Some(peer), to, 0, len, now, out);
                 Ok(())
             }
             crate::tunnel::Sealed::Waits => Ok(()),

@@ -13,8 +13,8 @@ use hashbrown::{HashMap, HashSet};
 use super::world::{PeerKind, World};
 use super::{Engine, Outbox};
 use crate::base::{DropReason, PublicKey, VirtualEndpoint, is_virtual};
-use crate::mesh::frame::{FRAME_OVERHEAD, FrameKey, frame_index};
-use crate::mesh::legs::Legs;
+use crate::mesh::frame::{FRAME_OVERHEAD, FrameKey, frame_channel, frame_index};
+use crate::mesh::legs::{Due, Legs};
 use crate::mesh::relay::{Quota, Relay};
 use crate::mesh::relaying::{Introduction, Refusal, Relaying as Said, Terms};
 use crate::mesh::wire::Message;
@@ -36,12 +36,20 @@ pub(super) struct Relaying {
     /// This node is one.
     relay: Option<Relay>,
     legs: Legs,
-    /// When relays were last asked for a channel to this peer.
-    asked: HashMap<PeerId, Instant>,
+    /// What relays were asked for.
+    asked: HashMap<PeerId, Asked>,
     /// Of rooms, as long as the rosters stay: whether there could be a flow.
     judged: HashMap<(u32, u32), bool>,
     closed: Option<TokenBucket>,
     keys: u64,
+}
+
+/// That relays were asked for a channel to a gateway.
+#[derive(Debug)]
+struct Asked {
+    at: Instant,
+    /// How many said that it is not there.
+    not_here: usize,
 }
 
 impl Relaying {
@@ -92,22 +100,34 @@ impl Engine {
         to: Endpoint,
         ecn: u8,
         len: usize,
+        now: Instant,
         out: &mut Outbox,
     ) {
         if is_virtual(to.address.ip()) {
-            self.commit_virtual(peer, to, ecn, len, out);
+            self.commit_virtual(peer, to, ecn, len, now, out);
         } else {
             out.push_datagram(peer, to, ecn, len);
         }
     }
 
     #[cold]
-    fn commit_virtual(&mut self, peer: Option<PeerId>, to: Endpoint, ecn: u8, len: usize, out: &mut Outbox) {
+    fn commit_virtual(
+        &mut self,
+        peer: Option<PeerId>,
+        to: Endpoint,
+        ecn: u8,
+        len: usize,
+        now: Instant,
+        out: &mut Outbox,
+    ) {
         match VirtualEndpoint::of(to.address) {
             None | Some(VirtualEndpoint::Tls { .. }) => out.push_datagram(peer, to, ecn, len),
             Some(VirtualEndpoint::Relay { slot, channel }) => {
-                if let Err(reason) = self.commit_relayed((slot, channel), peer, ecn, len, out) {
+                if let Err(reason) = self.commit_relayed((slot, channel), peer, ecn, len, now, out) {
                     self.counters.drop(reason);
+                    if let Some(peer) = peer {
+                        self.ask_relays(peer, now, out);
+                    }
                 }
             }
         }
@@ -119,12 +139,13 @@ impl Engine {
         peer: Option<PeerId>,
         ecn: u8,
         len: usize,
+        now: Instant,
         out: &mut Outbox,
     ) -> Result<(), DropReason> {
         let relay = PeerId(u32::from(slot));
         let to = self.tunnels.endpoint(relay).ok_or(DropReason::NoSession)?;
         let space = out.space(0).ok_or(DropReason::QueueFull)?;
-        let len = self.relaying.legs.wrap(relay, channel, space, len)?;
+        let len = self.relaying.legs.wrap(relay, channel, space, len, now)?;
         out.push_datagram(peer, to, ecn, len);
         Ok(())
     }
@@ -145,7 +166,7 @@ impl Engine {
         if self.relaying.relay.is_some() {
             return self.relay_frame(peer, outer, datagram, now, out).map(|()| None);
         }
-        let channel = self.relaying.legs.read(peer, datagram)?;
+        let channel = self.relaying.legs.read(peer, datagram, now)?;
         Ok(Some(channel_endpoint(peer, channel)))
     }
 
@@ -157,26 +178,38 @@ impl Engine {
         now: Instant,
         out: &mut Outbox,
     ) -> Result<(), DropReason> {
-        let relay = self.relaying.relay.as_mut().ok_or(DropReason::NoLeg)?;
-        let space = out.space(datagram.len()).ok_or(DropReason::QueueFull)?;
-        match relay.forward(from, datagram, space, now) {
-            Ok((other, len)) => {
-                let to = self.tunnels.endpoint(other).ok_or(DropReason::NoSession)?;
-                self.commit(Some(other), to, outer as u8, len, out);
-                Ok(())
-            }
-            Err(reason) => {
+        let Relaying { relay: Some(relay), legs, closed, .. } = &mut self.relaying else {
+            return Err(DropReason::NoLeg);
+        };
+        let is_far = frame_index(datagram).is_some_and(|index| legs.has_index(from, index));
+        let accepted = if is_far {
+            let channel = legs.read(from, datagram, now)?;
+            relay.accept_far(from, channel, datagram.len(), now).map_err(|reason| (reason, channel))
+        } else {
+            relay.accept(from, datagram, now).map_err(|reason| (reason, frame_channel(datagram)))
+        };
+        let onward = match accepted {
+            Ok(onward) => onward,
+            Err((reason, channel)) => {
                 let limit = || TokenBucket::new(CLOSED_PER_SECOND, CLOSED_PER_SECOND, now);
-                if reason == DropReason::NoChannel
-                    && self.relaying.closed.get_or_insert_with(limit).take(now)
-                    && let Some(channel) =
-                        datagram[16..].first_chunk().map(|bytes| u32::from_le_bytes(*bytes))
-                {
-                    self.say(from, Said::Closed { channel }, now, out);
+                if reason == DropReason::NoChannel && closed.get_or_insert_with(limit).take(now) {
+                    let said = if is_far { Said::Ended { channel } } else { Said::Closed { channel } };
+                    self.say(from, said, now, out);
                 }
-                Err(reason)
+                return Err(reason);
             }
-        }
+        };
+        let to = self.tunnels.endpoint(onward.node).ok_or(DropReason::NoSession)?;
+        let space = out.space(datagram.len()).ok_or(DropReason::QueueFull)?;
+        let len = if onward.is_far {
+            let payload = &datagram[FRAME_OVERHEAD..];
+            space[..payload.len()].copy_from_slice(payload);
+            legs.wrap(onward.node, onward.channel, space, payload.len(), now)?
+        } else {
+            relay.write(onward, datagram, space)?
+        };
+        self.commit(Some(onward.node), to, outer as u8, len, now, out);
+        Ok(())
     }
 
     /// Takes a message about relays.
@@ -190,17 +223,34 @@ impl Engine {
         match *said {
             Said::Register(theirs) => self.handle_register(peer, theirs, now, out),
             Said::Open { peer: wanted } => self.handle_open(peer, wanted, now, out),
+            Said::OpenFar { peer: wanted } => self.handle_open_far(peer, wanted, now, out),
+            Said::Extend { from, to } => self.handle_extend(peer, from, to, now, out),
+            Said::Extended { from, to, channel } => self.handle_extended(peer, (from, to), channel, now, out),
             Said::Registered { terms, observed } => {
                 self.handle_observed(peer, observed, now);
                 if self.relaying.legs.handle_registered(peer, terms, now) {
-                    self.ask_for_missed(peer, now, out);
+                    match &mut self.relaying.relay {
+                        Some(relay) => relay.forget_onward(peer),
+                        None => self.ask_for_missed(peer, now, out),
+                    }
                 }
                 Ok(())
             }
             Said::Opened(introduction) => self.handle_introduction(peer, &introduction, true, now),
             Said::Incoming(introduction) => self.handle_introduction(peer, &introduction, false, now),
+            Said::Ended { channel } => {
+                let other = self.relaying.relay.as_mut().and_then(|relay| relay.handle_ended(peer, channel));
+                if let Some(other) = other {
+                    self.say(other, Said::Closed { channel }, now, out);
+                }
+                Ok(())
+            }
             Said::Closed { channel } => {
-                if let Some(other) = self.relaying.legs.handle_closed(peer, channel) {
+                if let Some(relay) = &mut self.relaying.relay {
+                    if let Some((gateway, channel)) = relay.handle_closed(peer, channel) {
+                        self.say(gateway, Said::Closed { channel }, now, out);
+                    }
+                } else if let Some(other) = self.relaying.legs.handle_closed(peer, channel) {
                     self.paths.remove(other, channel_endpoint(peer, channel).address, now);
                     self.relaying.asked.remove(&other);
                     self.ask_relays(other, now, out);
@@ -209,6 +259,9 @@ impl Engine {
             }
             Said::Refused { peer: wanted, why } => {
                 tracing::debug!(peer = %wanted, why = why.sentence(), "relay refused a channel");
+                if why == Refusal::NotHere {
+                    self.ask_further(wanted, now, out);
+                }
                 Ok(())
             }
         }
@@ -223,7 +276,7 @@ impl Engine {
     ) -> Result<(), DropReason> {
         let ours = self.terms(gateway).ok_or(DropReason::NoRoute)?;
         let world = self.world.as_ref().ok_or(DropReason::NoRoute)?;
-        let owner = world.room_behind(gateway).map(|room| world.model.node(room).owner);
+        let owner = world.owner_behind(gateway);
         let observed = self.observed(gateway);
         let (Some(relay), Some(owner)) = (&mut self.relaying.relay, owner) else {
             return Err(DropReason::NotControl);
@@ -266,6 +319,93 @@ impl Engine {
         Ok(())
     }
 
+    fn handle_open_far(
+        &mut self,
+        gateway: PeerId,
+        wanted: PublicKey,
+        now: Instant,
+        out: &mut Outbox,
+    ) -> Result<(), DropReason> {
+        let other = self.tunnels.peer_by_key(&wanted).ok_or(DropReason::NoRoute)?;
+        let world = self.world.as_ref().ok_or(DropReason::NoRoute)?;
+        let key = world.roles.get(&gateway).map(|role| role.key).ok_or(DropReason::NoRoute)?;
+        let Relaying { relay: Some(relay), judged, legs, .. } = &mut self.relaying else {
+            return Err(DropReason::NotControl);
+        };
+        if relay.has_leg(other) {
+            return self.handle_open(gateway, wanted, now, out);
+        }
+        let may = relay.handle_open_far(gateway, other, now, || could_talk(world, judged, gateway, other));
+        match may {
+            Ok(()) => {
+                for relay in legs.registered().collect::<Vec<_>>() {
+                    self.say(relay, Said::Extend { from: key, to: wanted }, now, out);
+                }
+            }
+            Err(why) => self.say(gateway, Said::Refused { peer: wanted, why }, now, out),
+        }
+        Ok(())
+    }
+
+    /// Another relay has a gateway that looks for one that may be here.
+    fn handle_extend(
+        &mut self,
+        relay: PeerId,
+        from: PublicKey,
+        to: PublicKey,
+        now: Instant,
+        out: &mut Outbox,
+    ) -> Result<(), DropReason> {
+        let world = self.world.as_ref().ok_or(DropReason::NoRoute)?;
+        let is_relay =
+            world.roles.get(&relay).is_some_and(|role| matches!(role.kind, PeerKind::Relay { .. }));
+        let (Some(near), Some(far)) = (self.tunnels.peer_by_key(&to), self.tunnels.peer_by_key(&from)) else {
+            return Err(DropReason::NoRoute);
+        };
+        let owner = world.owner_behind(far).ok_or(DropReason::NoRoute)?;
+        let Relaying { relay: Some(own), judged, .. } = &mut self.relaying else {
+            return Err(DropReason::NotControl);
+        };
+        if !is_relay {
+            return Err(DropReason::NotControl);
+        }
+        let judge = || could_talk(world, judged, far, near);
+        if let Ok(channel) = own.handle_extend(relay, (far, owner), near, now, judge) {
+            let nowhere = (Ipv6Addr::UNSPECIFIED, 0).into();
+            self.say(near, Said::Incoming(Introduction { peer: from, channel, observed: nowhere }), now, out);
+            self.say(relay, Said::Extended { from, to, channel }, now, out);
+        }
+        Ok(())
+    }
+
+    /// Another relay has a channel to a gateway that one here looks for.
+    fn handle_extended(
+        &mut self,
+        relay: PeerId,
+        (from, to): (PublicKey, PublicKey),
+        onward: u32,
+        now: Instant,
+        out: &mut Outbox,
+    ) -> Result<(), DropReason> {
+        let (Some(near), Some(far)) = (self.tunnels.peer_by_key(&from), self.tunnels.peer_by_key(&to)) else {
+            return Err(DropReason::NoRoute);
+        };
+        let Relaying { relay: Some(own), legs, .. } = &mut self.relaying else {
+            return Err(DropReason::NotControl);
+        };
+        if !legs.handle_channel(relay, onward, near) {
+            return Err(DropReason::NoLeg);
+        }
+        if let Ok(Some(channel)) = own.handle_extended(relay, (near, far), onward, now) {
+            let observed = (Ipv6Addr::UNSPECIFIED, 0).into();
+            self.say(near, Said::Opened(Introduction { peer: to, channel, observed }), now, out);
+        } else {
+            legs.handle_closed(relay, onward);
+            self.say(relay, Said::Ended { channel: onward }, now, out);
+        }
+        Ok(())
+    }
+
     /// A relay says that a channel leads to a gateway.
     fn handle_introduction(
         &mut self,
@@ -281,17 +421,22 @@ impl Engine {
             return Err(DropReason::NoLeg);
         }
         self.handle_channel(relay, peer, introduction, now);
-        self.tunnels.try_at(peer, channel_endpoint(relay, introduction.channel), asked, now);
+        let path = channel_endpoint(relay, introduction.channel);
+        if self.is_stranded(peer) {
+            // The session stays: the other end follows what comes to it.
+            self.tunnels.move_to(peer, path);
+        } else {
+            self.tunnels.try_at(peer, path, asked, now);
+        }
         Ok(())
     }
 
-    /// There is a session with a mesh node: if it is a relay, and this a gateway, it is registered with.
+    /// There is a session with a mesh node: if it is a relay it is registered with.
     pub(super) fn register_with(&mut self, peer: PeerId, now: Instant, out: &mut Outbox) {
         let is_relay = |world: &World| {
             world.roles.get(&peer).is_some_and(|role| matches!(role.kind, PeerKind::Relay { .. }))
         };
-        if self.relaying.relay.is_none()
-            && self.world.as_ref().is_some_and(is_relay)
+        if self.world.as_ref().is_some_and(is_relay)
             && let Some(ours) = self.terms(peer)
         {
             self.relaying.legs.begin(peer, ours, now);
@@ -308,16 +453,34 @@ impl Engine {
             return;
         };
         let asked = self.relaying.asked.get(&peer);
-        if asked.is_some_and(|&at| now.saturating_duration_since(at) < ASK_EVERY) {
+        if self.relaying.relay.is_some()
+            || asked.is_some_and(|asked| now.saturating_duration_since(asked.at) < ASK_EVERY)
+        {
             return;
         }
         let relays: Vec<_> = self.relaying.legs.registered().collect();
         if relays.is_empty() {
             return;
         }
-        self.relaying.asked.insert(peer, now);
+        self.relaying.asked.insert(peer, Asked { at: now, not_here: 0 });
         for relay in relays {
             self.say(relay, Said::Open { peer: key }, now, out);
+        }
+    }
+
+    /// A relay does not have a gateway. When none has, they are asked for a chain of two.
+    fn ask_further(&mut self, wanted: PublicKey, now: Instant, out: &mut Outbox) {
+        let Some(asked) =
+            self.tunnels.peer_by_key(&wanted).and_then(|peer| self.relaying.asked.get_mut(&peer))
+        else {
+            return;
+        };
+        asked.not_here += 1;
+        let relays: Vec<_> = self.relaying.legs.registered().collect();
+        if asked.not_here == relays.len() {
+            for relay in relays {
+                self.say(relay, Said::OpenFar { peer: wanted }, now, out);
+            }
         }
     }
 
@@ -333,21 +496,55 @@ impl Engine {
         };
         let gateways = world.roles.iter().filter(|(_, role)| matches!(role.kind, PeerKind::Gateway { .. }));
         let mut missed: Vec<_> =
-            gateways.filter(|(peer, _)| is_missed(**peer)).map(|(_, role)| role.key).collect();
+            gateways.filter(|(peer, _)| is_missed(**peer)).map(|(&peer, role)| (role.key, peer)).collect();
         missed.sort_unstable();
-        for peer in missed {
-            self.say(relay, Said::Open { peer }, now, out);
+        for (key, peer) in missed {
+            self.relaying.asked.entry(peer).or_insert(Asked { at: now, not_here: 0 });
+            self.say(relay, Said::Open { peer: key }, now, out);
         }
     }
 
     /// What is due: registrations, and what a relay lets go of.
     pub(super) fn handle_relays_timeout(&mut self, now: Instant, out: &mut Outbox) {
-        while let Some((relay, terms)) = self.relaying.legs.poll_register(now) {
-            self.say(relay, Said::Register(terms), now, out);
+        while let Some((relay, due)) = self.relaying.legs.poll_due(now) {
+            match due {
+                Due::Register(terms) => self.say(relay, Said::Register(terms), now, out),
+                Due::Renew(terms) => {
+                    self.tunnels.renew(relay, now);
+                    self.say(relay, Said::Register(terms), now, out);
+                }
+                Due::Lost => self.leave_relay(relay, now, out),
+            }
         }
         if let Some(relay) = &mut self.relaying.relay {
             relay.handle_timeout(now);
         }
+        while let Some((relay, channel)) = self.relaying.relay.as_mut().and_then(Relay::poll_ended) {
+            self.relaying.legs.handle_closed(relay, channel);
+            self.say(relay, Said::Ended { channel }, now, out);
+        }
+    }
+
+    /// A relay does not answer: who is reached through it is looked for at the others.
+    fn leave_relay(&mut self, lost: PeerId, now: Instant, out: &mut Outbox) {
+        if let Some(relay) = &mut self.relaying.relay {
+            return relay.forget_onward(lost);
+        }
+        let Some(world) = &self.world else { return };
+        let mut stranded: Vec<_> =
+            world.roles.keys().copied().filter(|&peer| self.is_stranded(peer)).collect();
+        stranded.sort_unstable();
+        for peer in stranded {
+            self.relaying.asked.remove(&peer);
+            self.ask_relays(peer, now, out);
+        }
+    }
+
+    /// Whether the way to a peer is through a relay that does not answer, or on a channel that was closed.
+    fn is_stranded(&self, peer: PeerId) -> bool {
+        let at = self.tunnels.endpoint(peer).and_then(|at| VirtualEndpoint::of(at.address));
+        matches!(at, Some(VirtualEndpoint::Relay { slot, channel })
+            if !self.relaying.legs.is_open(PeerId(u32::from(slot)), channel))
     }
 
     /// Rosters are in force: this node is a relay, or is none, and judges its pairs again.
@@ -360,7 +557,7 @@ impl Engine {
             return;
         }
         let relay = relay.get_or_insert_with(|| Relay::new(Quota::default(), now));
-        let owner_of = |peer| world.room_behind(peer).map(|room| world.model.node(room).owner);
+        let owner_of = |peer| world.owner_behind(peer);
         let pairs: HashSet<_> =
             relay.pairs().into_iter().filter(|&(a, b)| could_talk(world, judged, a, b)).collect();
         relay.handle_reload(owner_of, |a, b| pairs.contains(&(a, b)), now);
@@ -375,6 +572,15 @@ impl Engine {
                 Some((self.tunnels.endpoint(PeerId(u32::from(slot)))?, FRAME_OVERHEAD as u16))
             }
         }
+    }
+
+    /// What this relay has: how many gateways are registered, and which pairs of them have a channel. A gateway has none.
+    #[must_use]
+    pub fn relayed(&self) -> (usize, Vec<[PublicKey; 2]>) {
+        let Some(relay) = &self.relaying.relay else { return (0, Vec::new()) };
+        let key = |peer| self.tunnels.stats(peer).map(|stats| stats.key);
+        let pairs = relay.pairs().into_iter().filter_map(|(a, b)| Some([key(a)?, key(b)?]));
+        (relay.size().0, pairs.collect())
     }
 
     /// What frames of a mesh node are to have, if they are to have something new.

@@ -16,7 +16,7 @@ use crate::base::{NodePath, PublicKey, link_address};
 use crate::packet::{Packet, TokenBucket};
 use crate::policy::{Judge, Place, RuleId, Traffic};
 use crate::roster::model::NodeKind;
-use crate::roster::{Endpoint, Model, NodeId};
+use crate::roster::{Endpoint, Model, NodeId, OwnerId};
 use crate::table::{PeerId, Routes, Via};
 
 /// Lines about first packets in the log, a second and at once.
@@ -200,6 +200,12 @@ impl World {
     pub(super) fn room_behind(&self, peer: PeerId) -> Option<NodeId> {
         let role = self.roles.get(&peer)?;
         matches!(role.kind, PeerKind::Gateway { .. }).then(|| self.model.room_of(role.node))?
+    }
+
+    /// Whose a gateway or relay is; `None` for stations.
+    pub(super) fn owner_behind(&self, peer: PeerId) -> Option<OwnerId> {
+        let role = self.roles.get(&peer)?;
+        (role.kind != PeerKind::Station).then(|| self.model.node(role.node).owner)
     }
 
     /// Whether the place is in the room that is served here.

@@ -89,6 +89,12 @@ pub fn frame_index(datagram: &[u8]) -> Option<u32> {
     }
 }
 
+/// The channel that a frame names, if it is as long as one; 0 if not.
+#[must_use]
+pub fn frame_channel(datagram: &[u8]) -> u32 {
+    datagram.get(16..).and_then(<[u8]>::first_chunk).map_or(0, |bytes| u32::from_le_bytes(*bytes))
+}
+
 /// Reads a frame that was tagged with `key`. `None`: it was not.
 #[must_use]
 pub fn read_frame(datagram: &[u8], key: &FrameKey) -> Option<FrameHeader> {

@@ -2,7 +2,9 @@
 //! channel leads to whom.
 //!
 //! A registration is a message in the relay's own tunnel, said again every [`AGAIN`] (sooner while it is unanswered), so
-//! a relay that forgot learns it again. Frames are written and read here; where they go is the tunnel's to say.
+//! a relay that forgot learns it again. It is said at once when frames go out and for [`SILENT`] none comes back; a relay
+//! that does not answer is asked in a new session, and then given up until it answers. Frames are written and read here;
+//! where they go is the tunnel's to say.
 
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
@@ -16,7 +18,14 @@ use crate::table::PeerId;
 
 /// From one registration to the next, and while there is no answer.
 pub const AGAIN: Duration = Duration::from_secs(60);
-const AGAIN_UNANSWERED: Duration = Duration::from_secs(2);
+const AGAIN_UNANSWERED: Duration = Duration::from_millis(500);
+/// How long what is sent may go without anything from the relay.
+pub const SILENT: Duration = Duration::from_secs(1);
+/// Registrations without an answer until a new session is tried, and until the relay is given up.
+const UNANSWERED_RENEW: u32 = 1;
+const UNANSWERED_LOST: u32 = 4;
+/// The longest pause between registrations that nobody answers.
+const AGAIN_MAX: Duration = Duration::from_secs(30);
 /// Channels of one leg at most.
 const CHANNELS_MAX: usize = 4_096;
 
@@ -36,8 +45,22 @@ struct Leg {
     sent: u64,
     window: ReplayWindow,
     next: Instant,
+    /// When the relay was last heard, and how many registrations it did not answer since.
+    heard: Instant,
+    unanswered: u32,
     /// Who is at the other end, if the relay said so already: its frames may be faster than its word.
     channels: HashMap<u32, Option<PeerId>>,
+}
+
+/// What is to be done about a relay.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Due {
+    /// It is told this.
+    Register(Terms),
+    /// It is told this, in a new session if there can be one.
+    Renew(Terms),
+    /// It does not answer: what goes through it is to go another way.
+    Lost,
 }
 
 impl Legs {
@@ -45,11 +68,12 @@ impl Legs {
     /// already.
     pub fn begin(&mut self, relay: PeerId, ours: Terms, now: Instant) {
         if let Some(leg) = self.legs.get_mut(&relay) {
-            leg.next = now;
+            (leg.next, leg.unanswered) = (now, 0);
             return;
         }
         let window = ReplayWindow::new();
-        let leg = Leg { ours, theirs: None, sent: 0, window, next: now, channels: HashMap::new() };
+        let channels = HashMap::new();
+        let leg = Leg { ours, theirs: None, sent: 0, window, next: now, heard: now, unanswered: 0, channels };
         self.legs.insert(relay, leg);
     }
 
@@ -83,14 +107,28 @@ impl Legs {
         }
     }
 
-    /// The next relay that is to be told, and what. Call until `None`.
-    pub fn poll_register(&mut self, now: Instant) -> Option<(PeerId, Terms)> {
-        let (&relay, leg) = self.legs.iter_mut().find(|(_, leg)| leg.next <= now)?;
-        leg.next = now + if leg.theirs.is_some() { AGAIN } else { AGAIN_UNANSWERED };
-        Some((relay, leg.ours))
+    /// Whether the channel is open, and its relay answered and was not given up since.
+    #[must_use]
+    pub fn is_open(&self, relay: PeerId, channel: u32) -> bool {
+        let leg = self.legs.get(&relay);
+        leg.is_some_and(|leg| leg.theirs.is_some() && leg.channels.contains_key(&channel))
     }
 
-    /// When [`Legs::poll_register`] has something.
+    /// The next relay that is due. Call until `None`.
+    pub fn poll_due(&mut self, now: Instant) -> Option<(PeerId, Due)> {
+        let (&relay, leg) = self.legs.iter_mut().find(|(_, leg)| leg.next <= now)?;
+        let unanswered = leg.unanswered;
+        if unanswered == UNANSWERED_LOST && leg.theirs.take().is_some() {
+            return Some((relay, Due::Lost));
+        }
+        leg.unanswered += 1;
+        let slower = 1 << unanswered.saturating_sub(UNANSWERED_LOST).min(6);
+        leg.next = now + (AGAIN_UNANSWERED * slower).min(AGAIN_MAX);
+        let is_renewed = unanswered >= UNANSWERED_RENEW;
+        Some((relay, if is_renewed { Due::Renew(leg.ours) } else { Due::Register(leg.ours) }))
+    }
+
+    /// When [`Legs::poll_due`] has something.
     #[must_use]
     pub fn poll_timeout(&self) -> Option<Instant> {
         self.legs.values().map(|leg| leg.next).min()
@@ -107,7 +145,7 @@ impl Legs {
             // A relay that began anew knows none of them.
             leg.channels.clear();
         }
-        leg.next = now + AGAIN;
+        (leg.next, leg.heard, leg.unanswered) = (now + AGAIN, now, 0);
         is_new
     }
 
@@ -115,6 +153,12 @@ impl Legs {
     pub fn handle_channel(&mut self, relay: PeerId, channel: u32, peer: PeerId) -> bool {
         let Some(leg) = self.legs.get_mut(&relay) else { return false };
         leg.note(channel, Some(peer))
+    }
+
+    /// Whether the relay's frames to here have this index.
+    #[must_use]
+    pub fn has_index(&self, relay: PeerId, index: u32) -> bool {
+        self.legs.get(&relay).is_some_and(|leg| leg.ours.index == index)
     }
 
     /// The channel is no more; whom it led to.
@@ -134,7 +178,7 @@ impl Legs {
     ///
     /// # Errors
     /// Why it is none.
-    pub fn read(&mut self, relay: PeerId, datagram: &[u8]) -> Result<u32, DropReason> {
+    pub fn read(&mut self, relay: PeerId, datagram: &[u8], now: Instant) -> Result<u32, DropReason> {
         let leg = self.legs.get_mut(&relay).ok_or(DropReason::NoLeg)?;
         let header = read_frame(datagram, &leg.ours.key).ok_or(DropReason::BadFrame)?;
         if header.index != leg.ours.index {
@@ -143,6 +187,7 @@ impl Legs {
         if !leg.window.take(header.counter) {
             return Err(DropReason::Replayed);
         }
+        leg.heard = now;
         let known = leg.channels.contains_key(&header.channel) || leg.note(header.channel, None);
         known.then_some(header.channel).ok_or(DropReason::NoChannel)
     }
@@ -157,6 +202,7 @@ impl Legs {
         channel: u32,
         space: &mut [u8],
         len: usize,
+        now: Instant,
     ) -> Result<usize, DropReason> {
         let leg = self.legs.get_mut(&relay).ok_or(DropReason::NoLeg)?;
         let theirs = leg.theirs.ok_or(DropReason::NoLeg)?;
@@ -167,6 +213,9 @@ impl Legs {
         frame.copy_within(..len, FRAME_OVERHEAD);
         write_frame(frame, FrameHeader { index: theirs.index, counter: leg.sent, channel }, &theirs.key);
         leg.sent += 1;
+        if leg.unanswered == 0 && now.saturating_duration_since(leg.heard) >= SILENT {
+            leg.next = leg.next.min(now);
+        }
         Ok(frame.len())
     }
 }
@@ -207,17 +256,57 @@ mod tests {
     fn registrations_are_said_again_until_answered_and_then_now_and_then() {
         let (mut legs, now) = legs();
         legs.begin(DALE, terms(3), now);
-        let mut told = [legs.poll_register(now).unwrap().0, legs.poll_register(now).unwrap().0];
+        let mut told = [legs.poll_due(now).unwrap().0, legs.poll_due(now).unwrap().0];
         told.sort_unstable();
-        assert_eq!((told, legs.poll_register(now)), ([HILL, DALE], None));
+        assert_eq!((told, legs.poll_due(now)), ([HILL, DALE], None));
         assert!(legs.handle_registered(HILL, terms(2), now));
         assert!(!legs.handle_registered(HILL, terms(2), now));
         assert_eq!(legs.registered().collect::<Vec<_>>(), [HILL]);
         let soon = now + AGAIN_UNANSWERED;
         assert_eq!(legs.poll_timeout(), Some(soon));
-        assert_eq!(legs.poll_register(soon), Some((DALE, terms(3))));
+        assert_eq!(legs.poll_due(soon), Some((DALE, Due::Renew(terms(3)))));
         legs.end(DALE);
         assert_eq!(legs.poll_timeout(), Some(now + AGAIN));
+    }
+
+    #[test]
+    fn a_relay_that_goes_silent_is_asked_at_once_and_given_up_within_seconds() {
+        let (mut legs, start) = legs();
+        let mut now = start;
+        assert_eq!(legs.poll_due(now), Some((HILL, Due::Register(terms(1)))));
+        legs.handle_registered(HILL, terms(2), now);
+        legs.handle_channel(HILL, 5, BOB);
+        let mut space = [4; 200];
+        now += SILENT - Duration::from_millis(1);
+        assert!(legs.wrap(HILL, 5, &mut space, 40, now).is_ok());
+        assert_eq!(legs.poll_due(now), None);
+        now += Duration::from_millis(1);
+        assert!(legs.wrap(HILL, 5, &mut space, 40, now).is_ok());
+        assert_eq!(legs.poll_due(now), Some((HILL, Due::Register(terms(1)))));
+        // It answers: that is enough for another while.
+        legs.handle_registered(HILL, terms(2), now);
+        assert!(legs.wrap(HILL, 5, &mut space, 40, now).is_ok());
+        assert_eq!(legs.poll_due(now), None);
+        now += SILENT;
+        assert!(legs.wrap(HILL, 5, &mut space, 40, now).is_ok());
+        let mut seen = Vec::new();
+        while !seen.contains(&Due::Lost) {
+            assert!(now < start + Duration::from_secs(12), "{seen:?}");
+            while let Some((_, due)) = legs.poll_due(now) {
+                seen.push(due);
+            }
+            now = legs.poll_timeout().unwrap();
+        }
+        assert_eq!(seen[..3], [Due::Register(terms(1)), Due::Renew(terms(1)), Due::Renew(terms(1))]);
+        assert!(!legs.is_open(HILL, 5) && legs.wrap(HILL, 5, &mut space, 40, now).is_err());
+        // It is asked on, more and more seldom; when it answers it is there again.
+        let before = now;
+        for _ in 0..14 {
+            now = legs.poll_timeout().unwrap();
+            assert!(matches!(legs.poll_due(now), Some((HILL, Due::Renew(_)))));
+        }
+        assert!(now - before > AGAIN_MAX * 3 && legs.poll_timeout().unwrap() - now == AGAIN_MAX);
+        assert!(legs.handle_registered(HILL, terms(2), now));
     }
 
     #[test]
@@ -228,18 +317,18 @@ mod tests {
             write_frame(&mut frame, FrameHeader { index: 1, counter, channel }, &terms(1).key);
             frame
         };
-        assert_eq!(legs.read(HILL, &frame(0, 5)), Ok(5), "before the relay said whose it is");
+        assert_eq!(legs.read(HILL, &frame(0, 5), now), Ok(5), "before the relay said whose it is");
         assert!(legs.handle_channel(HILL, 5, BOB) && !legs.handle_channel(DALE, 5, BOB));
-        assert_eq!(legs.read(HILL, &frame(1, 5)), Ok(5));
-        assert_eq!(legs.read(HILL, &frame(1, 5)), Err(DropReason::Replayed));
-        assert_eq!(legs.read(DALE, &frame(2, 5)), Err(DropReason::NoLeg));
+        assert_eq!(legs.read(HILL, &frame(1, 5), now), Ok(5));
+        assert_eq!(legs.read(HILL, &frame(1, 5), now), Err(DropReason::Replayed));
+        assert_eq!(legs.read(DALE, &frame(2, 5), now), Err(DropReason::NoLeg));
         let mut space = vec![4; 200];
-        assert_eq!(legs.wrap(HILL, 5, &mut space, 40), Err(DropReason::NoLeg));
+        assert_eq!(legs.wrap(HILL, 5, &mut space, 40, now), Err(DropReason::NoLeg));
         assert!(legs.handle_registered(HILL, terms(2), now) && legs.handle_channel(HILL, 5, BOB));
-        let len = legs.wrap(HILL, 5, &mut space, 40).unwrap();
+        let len = legs.wrap(HILL, 5, &mut space, 40, now).unwrap();
         assert_eq!((len, space[FRAME_OVERHEAD..len] == [4; 40]), (FRAME_OVERHEAD + 40, true));
         assert_eq!(read_frame(&space[..len], &terms(2).key).map(|frame| frame.channel), Some(5));
         assert_eq!(legs.handle_closed(HILL, 5), Some(BOB));
-        assert_eq!(legs.wrap(HILL, 5, &mut space, 40), Err(DropReason::NoChannel));
+        assert_eq!(legs.wrap(HILL, 5, &mut space, 40, now), Err(DropReason::NoChannel));
     }
 }

@@ -5,6 +5,10 @@
 //! the rosters could allow a flow between what is behind them; when they no more do, it is closed. Whoever owns the
 //! gateways has a share: so many legs and channels, and so many octets a second, whatever others do.
 //!
+//! Where no relay has both gateways, two relays do: the one registers with the other like a gateway, and has it extend a
+//! channel to the far gateway. Each of the two judges the pair. A chain has two relays and never more: what a relay asks
+//! for is not asked for again.
+//!
 //! Nothing here is sent by itself: what a message comes to is given back. A leg whose gateway is silent for
 //! [`LEG_LASTS`] goes, with its channels; so does a channel that carries nothing for [`CHANNEL_LASTS`].
 
@@ -23,6 +27,8 @@ use crate::table::PeerId;
 pub const LEG_LASTS: Duration = Duration::from_secs(180);
 /// How long a channel lasts that carries nothing.
 pub const CHANNEL_LASTS: Duration = Duration::from_secs(300);
+/// How long another relay may take to extend a channel, and how long one that carries nothing is safe from another way.
+const EXTENDS_WITHIN: Duration = Duration::from_secs(10);
 /// How often what is past its time is looked for.
 const SWEEP: Duration = Duration::from_secs(30);
 
@@ -54,8 +60,14 @@ pub struct Relay {
     quota: Quota,
     legs: HashMap<PeerId, Leg>,
     channels: HashMap<u32, Channel>,
-    /// The channel between two gateways, the lower slot first.
-    by_pair: HashMap<(PeerId, PeerId), u32>,
+    /// The channel between two gateways.
+    by_pair: HashMap<Pair, u32>,
+    /// Channels of other relays that channels here go on in.
+    by_onward: HashMap<(PeerId, u32), u32>,
+    /// Pairs for which other relays are asked, and since when.
+    asked: HashMap<Pair, Instant>,
+    /// Channels of other relays that nothing here goes on in any more.
+    ended: Vec<(PeerId, u32)>,
     owners: HashMap<OwnerId, Share>,
     next_channel: u32,
     swept: Instant,
@@ -68,6 +80,19 @@ pub struct RelayCounts {
     pub frames: u64,
     pub octets: u64,
     pub refused: u64,
+}
+
+/// Two gateways, the lower slot first.
+pub type Pair = (PeerId, PeerId);
+
+/// Where a frame goes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Onward {
+    pub node: PeerId,
+    /// As frames to the node have it.
+    pub channel: u32,
+    /// The node is a relay that this one registered with, and has frames as it told it.
+    pub is_far: bool,
 }
 
 #[derive(Debug)]
@@ -86,7 +111,8 @@ struct Leg {
 
 #[derive(Debug)]
 struct Channel {
-    ends: [PeerId; 2],
+    pair: Pair,
+    ends: [Onward; 2],
     /// Whose share it is in: the one's that opened it.
     owner: OwnerId,
     used: Instant,
@@ -110,6 +136,9 @@ impl Relay {
             legs: HashMap::new(),
             channels: HashMap::new(),
             by_pair: HashMap::new(),
+            by_onward: HashMap::new(),
+            asked: HashMap::new(),
+            ended: Vec::new(),
             owners: HashMap::new(),
             next_channel: 0,
             swept: now,
@@ -117,7 +146,7 @@ impl Relay {
         }
     }
 
-    /// A gateway registers. `ours` is what its frames are to have, if it is new; what it has already it keeps, as long
+    /// A gateway registers, or another relay. `ours` is what its frames are to have, if it is new; what it has already it keeps, as long
     /// as it asks for the same. `None`: its owner has as many legs as it may.
     pub fn handle_register(
         &mut self,
@@ -170,21 +199,135 @@ impl Relay {
         now: Instant,
         could_flow: impl FnOnce() -> bool,
     ) -> Result<u32, Refusal> {
-        let leg = self.legs.get_mut(&gateway).ok_or(Refusal::NotRegistered)?;
-        let owner = leg.owner;
-        if !leg.wishes.take(now) {
-            return Err(Refusal::Full);
-        }
+        let owner = self.wish(gateway, now)?;
         let other = other.filter(|other| *other != gateway && self.legs.contains_key(other));
         let other = other.ok_or(Refusal::NotHere)?;
-        let pair = (gateway.min(other), gateway.max(other));
-        if let Some(channel) = self.by_pair.get(&pair) {
+        let pair = pair(gateway, other);
+        if let Some(channel) = self.by_pair.get(&pair)
+            && !self.gives_way(*channel, now)
+        {
             return Ok(*channel);
         }
         if !could_flow() {
             return Err(Refusal::Policy);
         }
-        let share = self.owners.get_mut(&owner).ok_or(Refusal::NotRegistered)?;
+        self.insert(pair, owner, now, |channel| {
+            [gateway, other].map(|node| Onward { node, channel, is_far: false })
+        })
+    }
+
+    #[must_use]
+    pub fn has_leg(&self, node: PeerId) -> bool {
+        self.legs.contains_key(&node)
+    }
+
+    /// A gateway asks for a channel to one that is not here; whether other relays are to be asked.
+    pub fn handle_open_far(
+        &mut self,
+        gateway: PeerId,
+        other: PeerId,
+        now: Instant,
+        could_flow: impl FnOnce() -> bool,
+    ) -> Result<(), Refusal> {
+        self.wish(gateway, now)?;
+        if other == gateway || !could_flow() {
+            return Err(Refusal::Policy);
+        }
+        if self.asked.len() >= CHANNELS_MAX {
+            return Err(Refusal::Full);
+        }
+        self.asked.insert(pair(gateway, other), now);
+        Ok(())
+    }
+
+    /// Another relay asks for a channel of a gateway there to one here.
+    ///
+    /// # Errors
+    /// Why there is none.
+    pub fn handle_extend(
+        &mut self,
+        relay: PeerId,
+        (from, from_owner): (PeerId, OwnerId),
+        to: PeerId,
+        now: Instant,
+        could_flow: impl FnOnce() -> bool,
+    ) -> Result<u32, Refusal> {
+        self.wish(relay, now)?;
+        if [from, relay].contains(&to) || !self.legs.contains_key(&to) {
+            return Err(Refusal::NotHere);
+        }
+        let pair = pair(from, to);
+        if let Some(&channel) = self.by_pair.get(&pair) {
+            let known = self.channels.get(&channel).is_some_and(|known| known.has_end(relay));
+            if known {
+                return Ok(channel);
+            }
+            if !self.gives_way(channel, now) {
+                return Err(Refusal::Full);
+            }
+        }
+        if !could_flow() {
+            return Err(Refusal::Policy);
+        }
+        self.insert(pair, from_owner, now, |channel| {
+            [relay, to].map(|node| Onward { node, channel, is_far: false })
+        })
+    }
+
+    /// Another relay extended a channel that was asked for: the gateway's own, which goes on there. `None`: there is a
+    /// better one by now.
+    ///
+    /// # Errors
+    /// Why there is none.
+    pub fn handle_extended(
+        &mut self,
+        relay: PeerId,
+        (from, to): (PeerId, PeerId),
+        onward: u32,
+        now: Instant,
+    ) -> Result<Option<u32>, Refusal> {
+        let owner = self.legs.get(&from).ok_or(Refusal::NotRegistered)?.owner;
+        let pair = pair(from, to);
+        self.asked.remove(&pair).ok_or(Refusal::NotHere)?;
+        if let Some(&channel) = self.by_pair.get(&pair)
+            && !self.gives_way(channel, now)
+        {
+            return Ok(None);
+        }
+        let channel = self.insert(pair, owner, now, |channel| {
+            let near = Onward { node: from, channel, is_far: false };
+            [near, Onward { node: relay, channel: onward, is_far: true }]
+        })?;
+        self.by_onward.insert((relay, onward), channel);
+        Ok(Some(channel))
+    }
+
+    /// The owner of a leg that has a wish left.
+    fn wish(&mut self, node: PeerId, now: Instant) -> Result<OwnerId, Refusal> {
+        let leg = self.legs.get_mut(&node).ok_or(Refusal::NotRegistered)?;
+        if leg.wishes.take(now) { Ok(leg.owner) } else { Err(Refusal::Full) }
+    }
+
+    /// Whether a channel may be replaced by another way between the two: it leads through another relay, and carries
+    /// nothing.
+    fn gives_way(&self, channel: u32, now: Instant) -> bool {
+        self.channels.get(&channel).is_none_or(|channel| {
+            let is_direct = [channel.pair.0, channel.pair.1].into_iter().all(|node| channel.has_end(node));
+            !is_direct && now.saturating_duration_since(channel.used) > EXTENDS_WITHIN
+        })
+    }
+
+    fn insert(
+        &mut self,
+        pair: Pair,
+        owner: OwnerId,
+        now: Instant,
+        ends: impl FnOnce(u32) -> [Onward; 2],
+    ) -> Result<u32, Refusal> {
+        if let Some(&before) = self.by_pair.get(&pair) {
+            self.close(before);
+        }
+        let share = self.owners.entry(owner).or_insert_with(|| Share::new(self.quota, now));
         if share.channels >= self.quota.channels || self.channels.len() >= CHANNELS_MAX {
             return Err(Refusal::Full);
         }
@@ -194,24 +337,17 @@ impl Relay {
         }
         let channel = self.next_channel;
         self.next_channel = channel.wrapping_add(1);
-        self.channels.insert(channel, Channel { ends: [pair.0, pair.1], owner, used: now });
+        self.channels.insert(channel, Channel { pair, ends: ends(channel), owner, used: now });
         self.by_pair.insert(pair, channel);
         Ok(channel)
     }
 
-    /// Writes a frame of one gateway to the front of `space` as the frame to the other that it is for; who that is, and
-    /// the frame's length. `space` holds the datagram.
+    /// Takes a frame of a gateway's, or of a relay's that registered here; where it goes.
     ///
     /// # Errors
     /// Why it goes nowhere.
-    pub fn forward(
-        &mut self,
-        gateway: PeerId,
-        datagram: &[u8],
-        space: &mut [u8],
-        now: Instant,
-    ) -> Result<(PeerId, usize), DropReason> {
-        let leg = self.legs.get_mut(&gateway).ok_or(DropReason::NoLeg)?;
+    pub fn accept(&mut self, node: PeerId, datagram: &[u8], now: Instant) -> Result<Onward, DropReason> {
+        let leg = self.legs.get_mut(&node).ok_or(DropReason::NoLeg)?;
         let header = read_frame(datagram, &leg.ours.key).ok_or(DropReason::BadFrame)?;
         if header.index != leg.ours.index {
             return Err(DropReason::BadFrame);
@@ -219,44 +355,103 @@ impl Relay {
         if !leg.window.take(header.counter) {
             return Err(DropReason::Replayed);
         }
-        let owner = leg.owner;
-        let channel = self.channels.get_mut(&header.channel).ok_or(DropReason::NoChannel)?;
-        let other = match channel.ends {
-            [a, b] if a == gateway => b,
-            [a, b] if b == gateway => a,
+        self.pass(node, header.channel, datagram.len(), now)
+    }
+
+    /// Where a frame goes that came on this channel of another relay, with which this one registered.
+    ///
+    /// # Errors
+    /// Why it goes nowhere.
+    pub fn accept_far(
+        &mut self,
+        relay: PeerId,
+        onward: u32,
+        len: usize,
+        now: Instant,
+    ) -> Result<Onward, DropReason> {
+        let channel = *self.by_onward.get(&(relay, onward)).ok_or(DropReason::NoChannel)?;
+        self.pass(relay, channel, len, now)
+    }
+
+    fn pass(&mut self, node: PeerId, channel: u32, len: usize, now: Instant) -> Result<Onward, DropReason> {
+        let channel = self.channels.get_mut(&channel).ok_or(DropReason::NoChannel)?;
+        let onward = match channel.ends {
+            [a, b] if a.node == node => b,
+            [a, b] if b.node == node => a,
             _ => return Err(DropReason::NoChannel),
         };
         channel.used = now;
+        // A gateway's frames are in its own owner's share, what comes by another relay in the channel's.
+        let own = [channel.pair.0, channel.pair.1].contains(&node).then(|| self.legs.get(&node)).flatten();
+        let owner = own.map_or(channel.owner, |leg| leg.owner);
         let share = self.owners.get_mut(&owner).ok_or(DropReason::NoLeg)?;
-        if !share.spend(datagram.len() as u64, self.quota, now) {
+        if !share.spend(len as u64, self.quota, now) {
             return Err(DropReason::RelayQuota);
         }
-        let leg = self.legs.get_mut(&other).ok_or(DropReason::NoLeg)?;
+        self.counts.frames += 1;
+        self.counts.octets += len as u64;
+        Ok(onward)
+    }
+
+    /// Writes a frame that was accepted to the front of `space`, as the frame to a leg; its length.
+    ///
+    /// # Errors
+    /// Why there is no such leg.
+    pub fn write(&mut self, onward: Onward, datagram: &[u8], space: &mut [u8]) -> Result<usize, DropReason> {
+        let leg = self.legs.get_mut(&onward.node).ok_or(DropReason::NoLeg)?;
         let frame = space.get_mut(..datagram.len()).ok_or(DropReason::QueueFull)?;
         frame[FRAME_OVERHEAD..].copy_from_slice(&datagram[FRAME_OVERHEAD..]);
-        let onward = FrameHeader { index: leg.theirs.index, counter: leg.sent, channel: header.channel };
+        let header = FrameHeader { index: leg.theirs.index, counter: leg.sent, channel: onward.channel };
         leg.sent += 1;
-        write_frame(frame, onward, &leg.theirs.key);
-        self.counts.frames += 1;
-        self.counts.octets += datagram.len() as u64;
-        Ok((other, datagram.len()))
+        write_frame(frame, header, &leg.theirs.key);
+        Ok(datagram.len())
+    }
+
+    /// Another relay closed a channel; the gateway whose channel went on there, and that channel.
+    pub fn handle_closed(&mut self, relay: PeerId, onward: u32) -> Option<(PeerId, u32)> {
+        let channel = self.by_onward.remove(&(relay, onward))?;
+        let near = self.channels.get(&channel)?.ends[0].node;
+        self.close(channel);
+        Some((near, channel))
+    }
+
+    /// Who has frames on this channel says that nothing is behind it any more; who is to be told.
+    pub fn handle_ended(&mut self, node: PeerId, channel: u32) -> Option<PeerId> {
+        let ends = self.channels.get(&channel)?.ends;
+        let other = match ends {
+            [a, b] if a.node == node && !a.is_far => b,
+            [a, b] if b.node == node && !b.is_far => a,
+            _ => return None,
+        };
+        self.close(channel);
+        (!other.is_far).then_some(other.node)
+    }
+
+    /// A channel of another relay that nothing goes on in any more. Call until `None`.
+    pub fn poll_ended(&mut self) -> Option<(PeerId, u32)> {
+        self.ended.pop()
     }
 
     /// The gateway is no peer any more.
     pub fn remove_gateway(&mut self, gateway: PeerId) {
-        if let Some(leg) = self.legs.remove(&gateway) {
-            self.retain_channels(|channel| !channel.ends.contains(&gateway));
-            if let Some(share) = self.owners.get_mut(&leg.owner) {
-                share.legs -= 1;
-                if share.legs == 0 && share.channels == 0 {
-                    self.owners.remove(&leg.owner);
-                }
+        self.retain_channels(|channel| !channel.is_of(gateway));
+        if let Some(leg) = self.legs.remove(&gateway)
+            && let Some(share) = self.owners.get_mut(&leg.owner)
+        {
+            share.legs -= 1;
+            if share.legs == 0 && share.channels == 0 {
+                self.owners.remove(&leg.owner);
             }
         }
     }
 
+    /// A relay that this one registered with forgot what it knew: nothing goes on there.
+    pub fn forget_onward(&mut self, relay: PeerId) {
+        self.retain_channels(|channel| !channel.ends.iter().any(|end| end.is_far && end.node == relay));
+    }
+
     /// The rosters changed: channels between gateways that could have no flow now are closed. Owners are numbered anew
-    /// by `owner_of`; a leg of nobody's goes.
+    /// by `owner_of`; a leg of nobody's goes, and so does a channel.
     pub fn handle_reload(
         &mut self,
         owner_of: impl Fn(PeerId) -> Option<OwnerId>,
@@ -268,18 +463,20 @@ impl Relay {
                 self.remove_gateway(gateway);
             }
         }
-        self.retain_channels(|channel| could_flow(channel.ends[0], channel.ends[1]));
+        self.retain_channels(|channel| {
+            let (one, other) = channel.pair;
+            owner_of(one).is_some() && owner_of(other).is_some() && could_flow(one, other)
+        });
+        self.asked.clear();
         self.owners.clear();
         for (gateway, leg) in &mut self.legs {
             leg.owner = owner_of(*gateway).unwrap_or(leg.owner);
             self.owners.entry(leg.owner).or_insert_with(|| Share::new(self.quota, now)).legs += 1;
         }
         for channel in self.channels.values_mut() {
-            let owner = self.legs.get(&channel.ends[0]).map(|leg| leg.owner);
-            channel.owner = owner.unwrap_or(channel.owner);
-            if let Some(share) = self.owners.get_mut(&channel.owner) {
-                share.channels += 1;
-            }
+            channel.owner = owner_of(channel.pair.0).unwrap_or(channel.owner);
+            let share = self.owners.entry(channel.owner).or_insert_with(|| Share::new(self.quota, now));
+            share.channels += 1;
         }
     }
 
@@ -301,25 +498,35 @@ impl Relay {
             self.remove_gateway(gateway);
         }
         self.retain_channels(|channel| now.saturating_duration_since(channel.used) <= CHANNEL_LASTS);
+        self.asked.retain(|_, since| now.saturating_duration_since(*since) <= EXTENDS_WITHIN);
     }
 
     fn retain_channels(&mut self, keep: impl Fn(&Channel) -> bool) {
-        let Self { channels, by_pair, owners, .. } = self;
-        channels.retain(|_, channel| {
-            let keeps = keep(channel);
-            if !keeps {
-                by_pair.remove(&(channel.ends[0], channel.ends[1]));
-                if let Some(share) = owners.get_mut(&channel.owner) {
-                    share.channels = share.channels.saturating_sub(1);
-                }
+        let gone: Vec<_> =
+            self.channels.iter().filter(|(_, channel)| !keep(channel)).map(|(&id, _)| id).collect();
+        for channel in gone {
+            self.close(channel);
+        }
+    }
+
+    fn close(&mut self, channel: u32) {
+        let Some(gone) = self.channels.remove(&channel) else { return };
+        self.by_pair.remove(&gone.pair);
+        if let Some(share) = self.owners.get_mut(&gone.owner) {
+            share.channels = share.channels.saturating_sub(1);
+            if share.legs == 0 && share.channels == 0 {
+                self.owners.remove(&gone.owner);
             }
-            keeps
-        });
+        }
+        for end in gone.ends.into_iter().filter(|end| end.is_far) {
+            self.by_onward.remove(&(end.node, end.channel));
+            self.ended.push((end.node, end.channel));
+        }
     }
 
     /// Pairs of gateways that have a channel.
     #[must_use]
-    pub fn pairs(&self) -> Vec<(PeerId, PeerId)> {
+    pub fn pairs(&self) -> Vec<Pair> {
         self.by_pair.keys().copied().collect()
     }
 
@@ -333,6 +540,20 @@ impl Relay {
     pub fn counts(&self) -> RelayCounts {
         self.counts
     }
+}
+
+impl Channel {
+    fn has_end(&self, node: PeerId) -> bool {
+        self.ends.iter().any(|end| end.node == node)
+    }
+
+    fn is_of(&self, node: PeerId) -> bool {
+        self.has_end(node) || self.pair.0 == node || self.pair.1 == node
+    }
+}
+
+fn pair(one: PeerId, other: PeerId) -> Pair {
+    (one.min(other), one.max(other))
 }
 
 impl Share {
@@ -411,8 +632,12 @@ mod tests {
 
         fn forward(&mut self, from: PeerId, frame: &[u8]) -> Result<(PeerId, Vec<u8>), DropReason> {
             let mut space = vec![0; 2_000];
-            let (to, len) = self.relay.forward(from, frame, &mut space, self.now)?;
-            Ok((to, space[..len].to_vec()))
+            let onward = self.relay.accept(from, frame, self.now)?;
+            if onward.is_far {
+                return Ok((onward.node, Vec::new()));
+            }
+            let len = self.relay.write(onward, frame, &mut space)?;
+            Ok((onward.node, space[..len].to_vec()))
         }
 
         /// A frame of `from` on this channel.
@@ -474,6 +699,73 @@ mod tests {
         assert_eq!(bench.send(A, ours), Ok(B));
         bench.now += Duration::from_millis(10);
         assert_eq!(bench.send(MALLORY, theirs), Ok(B));
+    }
+
+    /// Another relay, which is registered here, and at which this one is.
+    const DALE: PeerId = PeerId(40);
+    const FAR: PeerId = PeerId(41);
+
+    #[test]
+    fn a_channel_goes_on_at_another_relay_and_comes_back_from_there() {
+        let mut bench = Bench::new(Quota::default());
+        assert_eq!(
+            bench.relay.handle_extended(DALE, (A, FAR), 9, bench.now),
+            Err(Refusal::NotHere),
+            "not asked"
+        );
+        assert_eq!(bench.relay.handle_open_far(A, FAR, bench.now, || false), Err(Refusal::Policy));
+        assert_eq!(
+            bench.relay.handle_open_far(PeerId(9), FAR, bench.now, || true),
+            Err(Refusal::NotRegistered)
+        );
+        assert_eq!(bench.relay.handle_open_far(A, FAR, bench.now, || true), Ok(()));
+        let channel = bench.relay.handle_extended(DALE, (A, FAR), 9, bench.now).unwrap().unwrap();
+        assert_eq!(bench.send(A, channel), Ok(DALE));
+        let back = bench.relay.accept_far(DALE, 9, 132, bench.now).unwrap();
+        assert_eq!(back, Onward { node: A, channel, is_far: false });
+        assert_eq!(bench.relay.accept_far(DALE, 8, 132, bench.now), Err(DropReason::NoChannel));
+        assert_eq!(bench.relay.accept_far(FAR, 9, 132, bench.now), Err(DropReason::NoChannel));
+        // The other relay forgets; or the rosters deny: then it is told.
+        assert_eq!(bench.relay.handle_closed(DALE, 9), Some((A, channel)));
+        assert_eq!((bench.send(A, channel), bench.relay.size().1), (Err(DropReason::NoChannel), 0));
+        while bench.relay.poll_ended().is_some() {}
+        assert_eq!(bench.relay.handle_open_far(A, FAR, bench.now, || true), Ok(()));
+        assert!(bench.relay.handle_extended(DALE, (A, FAR), 11, bench.now).unwrap().is_some());
+        bench.relay.handle_reload(|id| Some(OwnerId(id.0)), |_, _| false, bench.now);
+        assert_eq!((bench.relay.poll_ended(), bench.relay.poll_ended()), (Some((DALE, 11)), None));
+    }
+
+    #[test]
+    fn a_channel_is_extended_once_and_gives_way_when_it_carries_nothing() {
+        let mut bench = Bench::new(Quota::default());
+        assert!(bench.register(DALE, EVE).is_some());
+        let extend = |bench: &mut Bench, relay, allowed| {
+            bench.relay.handle_extend(relay, (FAR, ALICE), A, bench.now, || allowed)
+        };
+        assert_eq!(extend(&mut bench, PeerId(9), true), Err(Refusal::NotRegistered));
+        assert_eq!(extend(&mut bench, DALE, false), Err(Refusal::Policy));
+        let channel = extend(&mut bench, DALE, true).unwrap();
+        assert_eq!(extend(&mut bench, DALE, true), Ok(channel));
+        assert_eq!((bench.send(A, channel), bench.send(DALE, channel)), (Ok(DALE), Ok(A)));
+        assert_eq!(bench.send(FAR, channel), Err(DropReason::NoLeg));
+        // Another relay says that it has the gateway: so it may be, once the first way is silent.
+        assert!(bench.register(PeerId(42), EVE).is_some());
+        assert_eq!(extend(&mut bench, PeerId(42), true), Err(Refusal::Full));
+        bench.now += EXTENDS_WITHIN + Duration::from_secs(1);
+        let other = extend(&mut bench, PeerId(42), true).unwrap();
+        assert_eq!(
+            (bench.send(DALE, channel), bench.send(A, other)),
+            (Err(DropReason::NoChannel), Ok(PeerId(42)))
+        );
+        assert_eq!(bench.relay.handle_ended(B, other), None, "it is not B's");
+        assert_eq!(bench.relay.handle_ended(PeerId(42), other), Some(A));
+        assert_eq!(bench.relay.size().1, 0);
+        // It registers here itself.
+        assert!(bench.register(FAR, ALICE).is_some());
+        let direct = bench.open(A, FAR).unwrap();
+        bench.now += EXTENDS_WITHIN + Duration::from_secs(1);
+        assert_eq!(extend(&mut bench, DALE, true), Err(Refusal::Full));
+        assert_eq!(bench.send(FAR, direct), Ok(A));
     }
 
     #[test]

@@ -1,8 +1,9 @@
 //! What gateways and relays say to each other about paths through relays, as fields of [`wire`](super::wire)'s messages.
 //!
 //! A gateway registers ([`Relaying::Register`]) and is told how its frames are to look; it opens a channel to another
-//! gateway by its key, and both are told the channel and where the relay sees the other one. An address is 16 octets
-//! (IPv4 as v4-mapped) and a port.
+//! gateway by its key, and both are told the channel and where the relay sees the other one. If no relay has both, it
+//! asks for a channel to a far one ([`Relaying::OpenFar`]), and its relay asks the others. An address is 16 octets (IPv4
+//! as v4-mapped) and a port.
 
 use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 
@@ -27,6 +28,14 @@ pub enum Relaying {
     Closed { channel: u32 },
     /// No channel to the gateway with this key.
     Refused { peer: PublicKey, why: Refusal },
+    /// To the relay: a channel to the gateway with this key, by way of another relay if it has to be.
+    OpenFar { peer: PublicKey },
+    /// From relay to relay: a channel for the first gateway, which is there, to the second, which is here.
+    Extend { from: PublicKey, to: PublicKey },
+    /// To the relay that asked: this is the channel.
+    Extended { from: PublicKey, to: PublicKey, channel: u32 },
+    /// To the relay: nothing is behind this channel of its any more.
+    Ended { channel: u32 },
 }
 
 /// What frames of one direction look like.
@@ -78,7 +87,7 @@ impl Refusal {
 }
 
 /// Octets of the longest of them.
-pub const RELAYING_MAX: usize = 32 + 4 + ADDRESS;
+pub const RELAYING_MAX: usize = 32 + 32 + 4;
 /// Octets of an address.
 pub const ADDRESS: usize = 18;
 
@@ -150,6 +159,12 @@ impl Relaying {
                 let (peer, [why]) = (fields.peer()?, fields.take()?);
                 Self::Refused { peer, why: Refusal::read(why)? }
             }
+            kind::ENDED => Self::Ended { channel: fields.number()? },
+            kind::OPEN_FAR => Self::OpenFar { peer: fields.peer()? },
+            kind::EXTEND => Self::Extend { from: fields.peer()?, to: fields.peer()? },
+            kind::EXTENDED => {
+                Self::Extended { from: fields.peer()?, to: fields.peer()?, channel: fields.number()? }
+            }
             _ => return None,
         };
         fields.0.is_empty().then_some(message)
@@ -166,6 +181,10 @@ impl Relaying {
             Self::Incoming(_) => kind::INCOMING,
             Self::Closed { .. } => kind::CLOSED,
             Self::Refused { .. } => kind::REFUSED,
+            Self::OpenFar { .. } => kind::OPEN_FAR,
+            Self::Ended { .. } => kind::ENDED,
+            Self::Extend { .. } => kind::EXTEND,
+            Self::Extended { .. } => kind::EXTENDED,
         }
     }
 
@@ -186,16 +205,25 @@ impl Relaying {
                 put(terms.key.as_bytes());
                 put(&write_address(*observed));
             }
-            Self::Open { peer } => put(peer.as_bytes()),
+            Self::Open { peer } | Self::OpenFar { peer } => put(peer.as_bytes()),
             Self::Opened(introduction) | Self::Incoming(introduction) => {
                 put(introduction.peer.as_bytes());
                 put(&introduction.channel.to_be_bytes());
                 put(&write_address(introduction.observed));
             }
-            Self::Closed { channel } => put(&channel.to_be_bytes()),
+            Self::Closed { channel } | Self::Ended { channel } => put(&channel.to_be_bytes()),
             Self::Refused { peer, why } => {
                 put(peer.as_bytes());
                 put(&[*why as u8]);
+            }
+            Self::Extend { from, to } => {
+                put(from.as_bytes());
+                put(to.as_bytes());
+            }
+            Self::Extended { from, to, channel } => {
+                put(from.as_bytes());
+                put(to.as_bytes());
+                put(&channel.to_be_bytes());
             }
         }
         len
@@ -209,7 +237,7 @@ mod tests {
 
     #[test]
     fn every_message_comes_out_as_it_went_in_and_no_other_length_does() {
-        let peer = PrivateKey::from_random([4; 32]).public();
+        let [peer, other] = [4, 5].map(|byte| PrivateKey::from_random([byte; 32]).public());
         let terms = Terms { index: 0x0102_0304, key: FrameKey::from_bytes([9; 16]) };
         for observed in ["203.0.113.9:1", "[2001:db8::7]:65535"] {
             let observed = observed.parse().unwrap();
@@ -222,6 +250,10 @@ mod tests {
                 Relaying::Incoming(introduction),
                 Relaying::Closed { channel: 3 },
                 Relaying::Refused { peer, why: Refusal::Policy },
+                Relaying::OpenFar { peer },
+                Relaying::Ended { channel: 8 },
+                Relaying::Extend { from: peer, to: other },
+                Relaying::Extended { from: other, to: peer, channel: 5 },
             ];
             for message in messages {
                 let mut buffer = [0; RELAYING_MAX];

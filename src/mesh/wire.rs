@@ -27,6 +27,10 @@ pub mod kind {
     pub const INCOMING: u8 = 36;
     pub const CLOSED: u8 = 37;
     pub const REFUSED: u8 = 38;
+    pub const OPEN_FAR: u8 = 39;
+    pub const EXTEND: u8 = 40;
+    pub const EXTENDED: u8 = 41;
+    pub const ENDED: u8 = 42;
     // Stations of a room with several gateways.
     pub const ATTACHED: u8 = 48;
 }
@@ -127,7 +131,7 @@ impl<'a> Message<'a> {
             kind::PING..=kind::CANDIDATES => {
                 Probing::read(kind, fields).map(Self::Probing).ok_or(WireError::Malformed)
             }
-            kind::REGISTER..=kind::REFUSED => {
+            kind::REGISTER..=kind::ENDED => {
                 Relaying::read(kind, fields).map(Self::Relaying).ok_or(WireError::Malformed)
             }
             _ => Err(WireError::UnknownKind(kind)),
@@ -192,7 +196,7 @@ mod tests {
     proptest! {
         #[test]
         fn what_can_be_read_is_written_the_same(
-            kind in prop_oneof![Just(kind::DIGEST), kind::PING..=kind::CANDIDATES, kind::REGISTER..=kind::REFUSED, any::<u8>()],
+            kind in prop_oneof![Just(kind::DIGEST), kind::PING..=kind::CANDIDATES, kind::REGISTER..=kind::ENDED, any::<u8>()],
             fields in proptest::collection::vec(any::<u8>(), 0..1400),
         ) {
             let bytes = [vec![VERSION, kind], fields].concat();

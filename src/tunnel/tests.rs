@@ -316,7 +316,8 @@ fn a_peer_that_falls_silent_is_reached_through_its_passage_until_udp_answers() {
     // UDP is tried now and then, and its answer has the peer back.
     let sent = timers(&mut pair.a, now, 3_000..14_000);
     let tries: Vec<_> = sent.iter().filter(|(_, to, message)| *to == at(2) && message[0] == 1).collect();
-    let [(_, _, initiation)] = tries[..] else { panic!("{sent:?}") };
+    // A second after it was left, and ten seconds after that.
+    let [_, (_, _, initiation)] = tries[..] else { panic!("{sent:?}") };
     let later = now + Duration::from_secs(14);
     let response = answer(&mut pair.b, at(1), initiation, later).unwrap();
     let keepalive = answer(&mut pair.a, at(2), &response, later).unwrap();

@@ -1,5 +1,7 @@
 //! Two gateways that can't reach each other, and relays that both reach.
 
+use std::time::Duration;
+
 use vpmesh::packet::craft::Craft;
 
 use crate::ip;
@@ -63,6 +65,26 @@ const LAPTOP: &str = "alice/attic/laptop";
 const NAS: &str = "alice/cellar/nas";
 const TV: &str = "bob/den/tv";
 
+const DALE: &str = "alice/dale";
+
+/// Two relays that everybody reaches.
+fn two_relays() -> Town {
+    with_dale(&[])
+}
+
+/// Two relays. The attic and the den reach the one, the cellar reaches the other.
+fn valley() -> Town {
+    with_dale(&[[ATTIC, DALE], [DEN, DALE], [CELLAR, HILL]])
+}
+
+fn with_dale(cuts: &[[&str; 2]]) -> Town {
+    let alice = ALICE.to_owned()
+        + "[[relay]]\nname = \"dale\"\nkey = \"KEY(alice/dale)\"\nendpoints = [\"203.0.113.5:51888\"]\n";
+    let gateways = [ATTIC, CELLAR, DEN, HILL, DALE];
+    let stations = [(LAPTOP, ATTIC), (NAS, CELLAR), (TV, DEN)];
+    Town::with_cuts(&[("alice", &alice), ("bob", BOB)], &gateways, &stations, cuts)
+}
+
 fn town() -> Town {
     let gateways = [ATTIC, CELLAR, DEN, HILL];
     let stations = [(LAPTOP, ATTIC), (NAS, CELLAR), (TV, DEN)];
@@ -112,6 +134,69 @@ fn a_pair_that_the_rosters_could_let_talk_is_introduced_and_no_other() {
     let row = peers.iter().find(|row| row.peer.to_string() == DEN).unwrap();
     assert!(row.endpoint.is_none() && !row.up, "{row:?}");
     assert!(!town.heard.iter().any(|(to, _)| *to == den));
+}
+
+#[test]
+fn where_no_relay_reaches_both_two_do() {
+    let mut town = valley();
+    town.listens = true;
+    // Who registered first could not know of the others.
+    assert!(seconds_until_passing(&mut town) <= 4);
+    assert_eq!(sent(&mut town, LAPTOP, TV, 53), 1, "one relay has both");
+    let relays = [town.at(HILL), town.at(DALE)];
+    for relay in relays {
+        let frames = town.heard.iter().filter(|(to, bytes)| *to == relay && bytes[0] == 5);
+        assert!(frames.count() >= 2, "{relay}");
+    }
+    // The cellar and the den could have no flow.
+    let den = town.at(DEN);
+    town.heard.clear();
+    assert_eq!(sent(&mut town, NAS, TV, 53), 0);
+    assert!(!town.heard.iter().any(|(to, _)| *to == den));
+}
+
+/// Seconds until packets pass both ways again.
+fn seconds_until_passing(town: &mut Town) -> u32 {
+    for second in 0..60 {
+        let there = sent(town, LAPTOP, NAS, 7);
+        if sent(town, NAS, LAPTOP, 9) + there == 2 {
+            return second;
+        }
+        town.now.instant += Duration::from_secs(1);
+        town.settle();
+    }
+    panic!("not within a minute");
+}
+
+#[test]
+fn a_relay_that_begins_anew_is_a_way_again_within_seconds() {
+    for (mut town, relay) in [(town(), HILL), (valley(), HILL), (valley(), DALE)] {
+        seconds_until_passing(&mut town);
+        town.restart(relay);
+        let seconds = seconds_until_passing(&mut town);
+        assert!(seconds <= 12, "{relay}: {seconds} s");
+    }
+}
+
+#[test]
+fn the_loss_of_one_of_two_relays_costs_seconds() {
+    let mut town = two_relays();
+    seconds_until_passing(&mut town);
+    let now = town.now;
+    let peers = town.gateway(ATTIC).engine.peers(now);
+    let at = peers.iter().find(|row| row.peer.to_string() == CELLAR).unwrap().endpoint.unwrap();
+    let relay = if at.to_string().starts_with("[100::1:0") { [HILL, DALE] } else { [DALE, HILL] };
+    for lost in relay {
+        let others = [ATTIC, CELLAR, DEN, HILL, DALE].into_iter().filter(|other| *other != lost);
+        town.cut(&others.map(|other| [other, lost]).collect::<Vec<_>>());
+        let seconds = seconds_until_passing(&mut town);
+        assert!(seconds <= 12, "{lost}: {seconds} s");
+        town.cut(&[]);
+        for _ in 0..40 {
+            town.now.instant += Duration::from_secs(1);
+            town.settle();
+        }
+    }
 }
 
 #[test]

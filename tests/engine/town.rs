@@ -26,6 +26,8 @@ pub struct Town {
     pub heard: Vec<(SocketAddr, Vec<u8>)>,
     /// Whether that is kept.
     pub listens: bool,
+    /// Between these nothing is carried.
+    cuts: Vec<[SocketAddr; 2]>,
 }
 
 pub struct Gateway {
@@ -105,6 +107,16 @@ pub fn expand(text: &str) -> String {
 impl Town {
     /// Gateways and stations of these paths, with the rosters in force.
     pub fn new(rosters: &[(&str, &str)], gateways: &[&str], stations: &[(&str, &str)]) -> Self {
+        Self::with_cuts(rosters, gateways, stations, &[])
+    }
+
+    /// The same, where some gateways can't reach each other.
+    pub fn with_cuts(
+        rosters: &[(&str, &str)],
+        gateways: &[&str],
+        stations: &[(&str, &str)],
+        cuts: &[[&str; 2]],
+    ) -> Self {
         let now = clock();
         let mut town = Self {
             model: join(rosters),
@@ -114,21 +126,12 @@ impl Town {
             apart: vec![],
             heard: vec![],
             listens: false,
+            cuts: vec![],
         };
         for (i, path) in gateways.iter().enumerate() {
-            let config = EngineConfig {
-                node: path.parse().unwrap(),
-                private_key: key(path),
-                mtu: 1420,
-                listen: 51888,
-                flows_max: 1_000,
-                seed: [3; 32],
-                index_secret: 0x5a_5a5a,
-                introducers: Vec::new(),
-            };
             let at = SocketAddr::from(([203, 0, 113, i as u8 + 1], 51888));
             let gateway = Gateway {
-                engine: Engine::new(config, now),
+                engine: engine(path, 3, now),
                 at,
                 out: Outbox::with_capacity(1 << 18, 1 << 18),
                 kernel: vec![],
@@ -142,6 +145,7 @@ impl Town {
             let at = SocketAddr::from(([198, 51, 100, i as u8 + 1], 40000));
             town.stations.insert((*path).to_owned(), Station { tunnels, gateway: peer, at, inbox: vec![] });
         }
+        town.cut(cuts);
         let model = Arc::clone(&town.model);
         for path in gateways {
             town.reload(path, &model).unwrap();
@@ -170,6 +174,20 @@ impl Town {
             }
         }
         Ok(report)
+    }
+
+    /// These can't reach each other from now on, and everybody else can.
+    pub fn cut(&mut self, cuts: &[[&str; 2]]) {
+        self.cuts = cuts.iter().map(|ends| ends.map(|path| self.at(path))).collect();
+    }
+
+    /// A gateway or relay begins anew, and knows the rosters only.
+    pub fn restart(&mut self, gateway: &str) {
+        let now = self.now;
+        self.gateway(gateway).engine = engine(gateway, 4, now);
+        let model = Arc::clone(&self.model);
+        self.reload(gateway, &model).unwrap();
+        self.settle();
     }
 
     /// Gateways look for rosters from now on.
@@ -273,6 +291,9 @@ impl Town {
     fn run(&mut self, mut wire: Vec<(SocketAddr, SocketAddr, Vec<u8>)>) {
         for _ in 0..10_000 {
             let Some((from, to, mut bytes)) = wire.pop() else { return };
+            if self.cuts.iter().any(|ends| ends.contains(&from) && ends.contains(&to)) {
+                continue;
+            }
             let now = self.now;
             if self.listens {
                 self.heard.push((to, bytes.clone()));
@@ -332,6 +353,20 @@ impl Town {
     pub fn roam(&mut self, station: &str, to: SocketAddr) {
         self.stations.get_mut(station).unwrap().at = to;
     }
+}
+
+fn engine(path: &str, seed: u8, now: Now) -> Engine {
+    let config = EngineConfig {
+        node: path.parse().unwrap(),
+        private_key: key(path),
+        mtu: 1420,
+        listen: 51888,
+        flows_max: 1_000,
+        seed: [seed; 32],
+        index_secret: 0x5a_5a5a,
+        introducers: Vec::new(),
+    };
+    Engine::new(config, now)
 }
 
 impl Gateway {

@@ -31,6 +31,9 @@ impl Town {
                 self.break_down(format!("{path} has {} peers where {listed} are listed", status.peers));
             }
         }
+        for id in 0..self.gateways.len() {
+            self.hold_relay(id);
+        }
         if self.internet.mappings_most() >= MAPPINGS_MAX {
             self.break_down("a translator's table is full");
         }

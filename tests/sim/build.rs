@@ -3,9 +3,9 @@
 use std::net::{Ipv4Addr, Ipv6Addr};
 
 use crate::clock::{MILLISECOND, SECOND, Time};
-use crate::desk::{Desk, Draft, OWNERS, Room};
-use crate::gateway::Gateway;
-use crate::internet::{Site, SiteId, outside_of};
+use crate::desk::{Desk, Draft, OWNERS, Relay, Room};
+use crate::gateway::{Gateway, Post};
+use crate::internet::{HostId, Site, SiteId, outside_of};
 use crate::nat::{Kind, Nat};
 use crate::probe;
 use crate::rng::Rng;
@@ -34,7 +34,7 @@ impl Size {
 
 /// How a gateway's site is connected.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Uplink {
+pub enum Uplink {
     Open,
     /// Behind a translator that forwards the port.
     Forwarded,
@@ -62,9 +62,14 @@ impl Town {
             let cafe = town.add_site(Uplink::Hidden, &mut rng);
             town.cafes.push(cafe);
         }
+        let relays = Rng::new(seed, 7).below(4);
         for owner in 0..size.owners {
             for _ in 0..rng.between(1, size.rooms_max + 1) {
-                town.add_room(owner, size, &mut rng);
+                let uplink = town.draw_uplink(relays > 0, &mut rng);
+                let gateway = town.add_room(owner, uplink, &mut rng);
+                for _ in 0..rng.between(1, size.stations_max + 1) {
+                    town.add_station(gateway, &mut rng);
+                }
             }
             let names = town.owners.clone();
             town.desks[owner].draw_policy(&names, &mut rng);
@@ -72,16 +77,24 @@ impl Town {
                 town.desks[owner].draw_inner_policy(room, &names, &mut rng);
             }
         }
-        for owner in 0..size.owners {
-            let offer = town.sign(owner);
-            for gateway in &mut town.gateways {
+        for _ in 0..relays {
+            town.add_relay(rng.index(size.owners), &mut rng);
+        }
+        town.begin();
+        town
+    }
+
+    /// Every owner signs, every node has it on disk and is switched on.
+    pub fn begin(&mut self) {
+        for owner in 0..self.desks.len() {
+            let offer = self.sign(owner);
+            for gateway in &mut self.gateways {
                 gateway.put(offer.clone());
             }
         }
-        for id in 0..town.gateways.len() {
-            town.boot(id);
+        for id in 0..self.gateways.len() {
+            self.boot(id);
         }
-        town
     }
 
     /// Signs an owner's draft, and enters the nodes that are new.
@@ -93,6 +106,8 @@ impl Town {
             let found = node.path.parse().ok().and_then(|path| model.find(&path));
             if let Some(id) = found {
                 (node.v6, node.v4) = (model.node(id).ipv6.unwrap(), model.node(id).ipv4);
+                self.inside.insert(node.v6.octets().to_vec());
+                self.inside.extend(node.v4.map(|v4| v4.octets().to_vec()));
             }
         }
         offer
@@ -129,26 +144,24 @@ impl Town {
         id
     }
 
-    fn add_room(&mut self, owner: usize, size: Size, rng: &mut Rng) {
-        let first = self.gateways.is_empty();
-        let uplink = match rng.below(4) {
-            _ if first => Uplink::Open,
+    /// `relays`: there are some, and so more gateways that can't be reached unasked.
+    fn draw_uplink(&self, relays: bool, rng: &mut Rng) -> Uplink {
+        match rng.below(if relays { 7 } else { 4 }) {
+            _ if self.gateways.is_empty() => Uplink::Open,
             0 | 1 => Uplink::Open,
             2 => Uplink::Forwarded,
             _ => Uplink::Hidden,
-        };
-        let site = self.add_site(uplink, rng);
-        let host = self.internet.add_host(site, PORT);
+        }
+    }
+
+    /// A room and its gateway.
+    pub fn add_room(&mut self, owner: usize, uplink: Uplink, rng: &mut Rng) -> usize {
+        let (_, host) = self.add_mesh_host(uplink, rng);
         let id = self.gateways.len();
         let room = self.desks[owner].rooms.len();
         let name = format!("room{room}");
-        let path = format!("{}/{name}/gw", OWNERS[owner]);
+        let path = format!("{}/{name}/gw", self.owners[owner]);
         let endpoint = (uplink != Uplink::Hidden).then(|| format!("gw{id}.example"));
-        if uplink == Uplink::Forwarded {
-            let inside = self.internet.address(host, false).unwrap();
-            let nats = self.internet.sites[site].v4.as_mut().unwrap();
-            nats[0].forward(PORT, (inside, PORT).into());
-        }
         if let Some(name) = &endpoint {
             self.names.insert(name.clone(), host);
         }
@@ -156,14 +169,39 @@ impl Town {
         self.hosts.push(HostKind::Gateway(id));
         self.diagram.name(host, &path);
         let own = self.desks[owner].own();
-        self.gateways.push(Gateway::new(host, path.clone(), owner, room, own));
+        self.gateways.push(Gateway::new(host, path.clone(), owner, Post::Room(room), own));
         self.add_node(path, End::Gateway(id));
         let far = Ipv6Addr::new(0x2a00, 7, 0, 0, 0, 0, 0, id as u16);
         let v4 = Some(Ipv4Addr::new(9, 9, (id >> 8) as u8, id as u8));
         self.nodes.push(Node { path: "internet".into(), end: End::Internet(id), v6: far, v4 });
-        for _ in 0..rng.between(1, size.stations_max + 1) {
-            self.add_station(id, rng);
+        id
+    }
+
+    /// A host for a gateway or a relay, where nothing else is.
+    fn add_mesh_host(&mut self, uplink: Uplink, rng: &mut Rng) -> (SiteId, HostId) {
+        let site = self.add_site(uplink, rng);
+        let host = self.internet.add_host(site, PORT);
+        if uplink == Uplink::Forwarded {
+            let inside = self.internet.address(host, false).unwrap();
+            let nats = self.internet.sites[site].v4.as_mut().unwrap();
+            nats[0].forward(PORT, (inside, PORT).into());
         }
+        (site, host)
+    }
+
+    /// A relay, where everybody can reach it.
+    fn add_relay(&mut self, owner: usize, rng: &mut Rng) {
+        let uplink = if rng.per_mille(750) { Uplink::Open } else { Uplink::Forwarded };
+        let (_, host) = self.add_mesh_host(uplink, rng);
+        let (id, number) = (self.gateways.len(), self.desks[owner].relays.len());
+        let (name, endpoint) = (format!("relay{number}"), format!("relay{id}.example"));
+        let path = format!("{}/{name}", self.owners[owner]);
+        self.names.insert(endpoint.clone(), host);
+        self.desks[owner].relays.push(Relay { name, endpoint, listed: true });
+        self.hosts.push(HostKind::Gateway(id));
+        self.diagram.name(host, &path);
+        let own = self.desks[owner].own();
+        self.gateways.push(Gateway::new(host, path, owner, Post::Relay(number), own));
     }
 
     fn add_node(&mut self, path: String, end: End) {
@@ -172,12 +210,12 @@ impl Town {
 
     /// A station more in the gateway's room; its owner's roster lists it when it is signed next.
     pub fn add_station(&mut self, gateway: usize, rng: &mut Rng) {
-        let Gateway { owner, room, .. } = self.gateways[gateway];
+        let Gateway { owner, post: Post::Room(room), .. } = self.gateways[gateway] else { return };
         let draft = &mut self.desks[owner].rooms[room];
         // Somebody in every town talks by way of the engines.
         let is_lan = !draft.stations.is_empty() && rng.per_mille(200);
         let name = format!("s{}", draft.stations.len());
-        let path = format!("{}/{}/{name}", OWNERS[owner], draft.name);
+        let path = format!("{}/{}/{name}", self.owners[owner], draft.name);
         draft.stations.push(Draft::new(name, is_lan, rng.per_mille(500)));
         let is_hidden = draft.endpoint.is_none();
         if is_lan {

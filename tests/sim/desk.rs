@@ -24,6 +24,7 @@ pub struct Desk {
     number: usize,
     pub friends: Vec<usize>,
     pub rooms: Vec<Room>,
+    pub relays: Vec<Relay>,
     egress: Vec<String>,
     ingress: Vec<String>,
 }
@@ -38,6 +39,15 @@ pub struct Room {
     pub stations: Vec<Draft>,
     egress: Option<Vec<String>>,
     ingress: Option<Vec<String>>,
+}
+
+/// A relay as a roster has it.
+#[derive(Debug, Clone)]
+pub struct Relay {
+    pub name: String,
+    /// A name that the resolver knows.
+    pub endpoint: String,
+    pub listed: bool,
 }
 
 /// A station as a roster has it.
@@ -70,6 +80,7 @@ impl Desk {
             number,
             friends,
             rooms: Vec::new(),
+            relays: Vec::new(),
             egress,
             ingress,
         }
@@ -134,6 +145,18 @@ impl Desk {
         }
     }
 
+    /// A node of a room lets everything in but this.
+    pub fn deny(&mut self, path: &str, service: &str) -> bool {
+        let mut stations = self.rooms.iter_mut().flat_map(|room| {
+            let prefix = format!("{}/{}", self.owner, room.name);
+            room.stations.iter_mut().map(move |station| (format!("{prefix}/{}", station.name), station))
+        });
+        let Some((_, station)) = stations.find(|(name, _)| name == path) else { return false };
+        let rule = |action, service| format!("{{ {action} = \"{service}\", from = \"any\" }}");
+        station.ingress = Some(vec![rule("deny", service), rule("allow", "any")]);
+        true
+    }
+
     /// The roster's text as it stands, with this serial.
     fn text(&self, serial: u64, keys: &[String], names: &[String]) -> String {
         let Self { owner, number, .. } = self;
@@ -169,6 +192,12 @@ impl Desk {
                 }
                 write_borders(&mut out, None, station.ingress.as_deref());
             }
+        }
+        for relay in self.relays.iter().filter(|relay| relay.listed) {
+            let Relay { name, endpoint, .. } = relay;
+            let key = key(&format!("{owner}/{name}")).public();
+            let _ = writeln!(out, "[[relay]]\nname = \"{name}\"\nkey = \"{key}\"");
+            let _ = writeln!(out, "endpoints = [\"{endpoint}:51888\"]");
         }
         out
     }

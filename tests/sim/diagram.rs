@@ -37,6 +37,8 @@ pub struct Diagram {
     /// Byte strings that no datagram may have in it, and whether one had.
     pub secret: Vec<u8>,
     pub leaked: bool,
+    /// Nothing is noted.
+    pub quiet: bool,
 }
 
 fn kind_of(kind: u8) -> &'static str {
@@ -61,16 +63,22 @@ impl Diagram {
             self.leaked = true;
         }
         let (kind, len) = (bytes.first().copied().unwrap_or(0), bytes.len());
-        self.lines.push((now, What::Sent { from, to, kind, len, fate }));
+        self.push(now, What::Sent { from, to, kind, len, fate });
     }
 
     pub fn arrived(&mut self, now: Time, from: HostId, to: HostId, bytes: &[u8]) {
         let (kind, len) = (bytes.first().copied().unwrap_or(0), bytes.len());
-        self.lines.push((now, What::Arrived { from, to, kind, len }));
+        self.push(now, What::Arrived { from, to, kind, len });
     }
 
     pub fn note(&mut self, now: Time, at: Option<HostId>, text: impl Into<String>) {
-        self.lines.push((now, What::Note { at, text: text.into() }));
+        self.push(now, What::Note { at, text: text.into() });
+    }
+
+    fn push(&mut self, now: Time, what: What) {
+        if !self.quiet {
+            self.lines.push((now, what));
+        }
     }
 
     fn host(&self, host: HostId) -> &str {

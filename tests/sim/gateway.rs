@@ -1,4 +1,4 @@
-//! A gateway as the daemon runs one: an engine, a folder of rosters with what was accepted before, and clocks.
+//! A gateway, or a relay, as the daemon runs one: an engine, a folder of rosters with what was accepted before, and clocks.
 
 use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
@@ -24,12 +24,21 @@ pub enum Wall {
     Stopped(Time),
 }
 
+/// What of its owner's draft a node is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Post {
+    /// The gateway of this room.
+    Room(usize),
+    /// This relay.
+    Relay(usize),
+}
+
 #[derive(Debug)]
 pub struct Gateway {
     pub host: HostId,
     pub path: String,
     pub owner: usize,
-    pub room: usize,
+    pub post: Post,
     own: Own,
     /// `None`: its computer is off.
     engine: Option<Engine>,
@@ -56,12 +65,12 @@ pub struct Effects {
 }
 
 impl Gateway {
-    pub fn new(host: HostId, path: String, owner: usize, room: usize, own: Own) -> Self {
+    pub fn new(host: HostId, path: String, owner: usize, post: Post, own: Own) -> Self {
         Self {
             host,
             path,
             owner,
-            room,
+            post,
             own,
             engine: None,
             incarnation: 0,
@@ -84,6 +93,18 @@ impl Gateway {
         };
         clock::set(now, wall);
         clock::now()
+    }
+
+    pub fn is_relay(&self) -> bool {
+        matches!(self.post, Post::Relay(_))
+    }
+
+    /// The room that it serves.
+    pub fn room(&self) -> Option<usize> {
+        match self.post {
+            Post::Room(room) => Some(room),
+            Post::Relay(_) => None,
+        }
     }
 
     pub fn is_on(&self) -> bool {

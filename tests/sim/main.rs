@@ -1,8 +1,10 @@
 //! The simulation: tens of whole engines in a network with latency, loss, partitions and translators, under one virtual
 //! clock. A seed is a town and what happens to it; after each step invariants hold: what the rosters allow and a path
-//! exists for is delivered, and nothing else; nothing is readable on the wire; nothing goes round; tables are bounded;
-//! nobody logs an ERROR. `make sim SEEDS=N` runs many, `make sim SEED=N` one again.
+//! exists for, be it by a relay, is delivered, and nothing else; nothing is readable on the wire, and no address from
+//! inside at a relay; nothing goes round; tables are bounded; nobody logs an ERROR. `make sim SEEDS=N` runs many, `make
+//! sim SEED=N` one again.
 
+mod aimed;
 mod bounds;
 mod build;
 mod clock;
@@ -14,6 +16,7 @@ mod gateway;
 mod internet;
 mod nat;
 mod probe;
+mod relays;
 mod rng;
 mod run;
 mod station;

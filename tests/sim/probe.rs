@@ -19,6 +19,9 @@ pub const BOUND: Time = 200 * SECOND;
 const DENIED_TRIES: u32 = 3;
 /// Answers follow their flows, whatever the borders say of the other direction; so many may be lost.
 const REPLY_TRIES: usize = 12;
+/// A relay hears where a gateway behind a translator that forgot is now by the gateway's next keepalive, and not by its
+/// frames.
+const RELAYED_REPLY_TRIES: usize = 45;
 
 /// What a flow is to be.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -41,6 +44,8 @@ pub struct Probe {
     liar: Option<End>,
     /// The answer to another probe, which opened the flow.
     answers: Option<u64>,
+    /// Each of its packets is answered as soon as it is there, by this probe.
+    echo: Option<u64>,
     /// By the rosters, each time that it was sent.
     allowed: Vec<Result<(), String>>,
     /// When each try got there.
@@ -55,6 +60,8 @@ pub struct Ledger {
     /// How long the first packet that may pass took after each kind of transition.
     pub took: BTreeMap<&'static str, Vec<Time>>,
     pub delivered: u64,
+    /// Of those that must be.
+    pub relayed: u64,
     pub denied: u64,
     pub pathless: u64,
     pub uncertain: u64,
@@ -98,6 +105,7 @@ impl Town {
             own_port: 10_000 + (id % 50_000) as u16,
             liar: None,
             answers: None,
+            echo: None,
             allowed: Vec::new(),
             got: BTreeMap::new(),
         };
@@ -115,6 +123,14 @@ impl Town {
         Some(id)
     }
 
+    /// A flow both of whose ends speak.
+    pub fn open_talk(&mut self, ask: Ask) -> Option<u64> {
+        let id = self.open(ask)?;
+        let reply = self.open_reply(id);
+        self.ledger.probes.get_mut(&id)?.echo = Some(reply);
+        Some(id)
+    }
+
     fn open_reply(&mut self, to: u64) -> u64 {
         let Probe { ask, source, destination, own_port, .. } = self.ledger.probes[&to];
         let id = self.ledger.next;
@@ -127,6 +143,7 @@ impl Town {
             own_port,
             liar: None,
             answers: Some(to),
+            echo: None,
             allowed: Vec::new(),
             got: BTreeMap::new(),
         };
@@ -210,8 +227,10 @@ impl Town {
             self.break_down(format!("{told} was delivered though {why}"));
         }
         let now = self.now;
-        if let Some(probe) = self.ledger.probes.get_mut(&id) {
-            probe.got.insert(attempt, now);
+        let Some(probe) = self.ledger.probes.get_mut(&id) else { return };
+        probe.got.insert(attempt, now);
+        if let Some(echo) = probe.echo.filter(|_| !is_lie) {
+            self.send(echo);
         }
     }
 
@@ -221,7 +240,7 @@ impl Town {
         format!("{} → {} {kind} {family}", self.nodes[ask.from].path, self.nodes[ask.to].path)
     }
 
-    fn is_delivered(&self, id: u64) -> bool {
+    pub fn is_delivered(&self, id: u64) -> bool {
         !self.ledger.probes[&id].got.is_empty()
     }
 
@@ -232,23 +251,33 @@ impl Town {
         // What would pass if its source were true.
         let mut must_not: Vec<u64> = asks.iter().take(2).filter_map(|&ask| self.open_lie(ask, rng)).collect();
         self.ledger.lies += must_not.len() as u64;
+        let mut relayed = Vec::new();
         for &ask in asks {
             let (allowed, path, certain) = (self.allowed(&ask), self.path(&ask), self.is_certain(&ask));
             let Some(id) = self.open(ask) else { continue };
             let expected = match (&allowed, &path) {
                 (Ok(()), Ok(())) if certain => "must pass".to_owned(),
                 (Ok(()), Ok(())) => "may pass".to_owned(),
+                (Ok(()), Err(why)) if self.may_know(&ask) => format!("may pass: {why}"),
                 (Err(why), _) | (_, Err(why)) => format!("must not: {why}"),
             };
             let told = format!("probe {id} {}, {expected}", self.tell(&ask));
             self.note(Some(self.host_of(self.nodes[ask.from].end)), told);
             match (allowed, path) {
-                (Ok(()), Ok(())) if certain => must.push(id),
+                (Ok(()), Ok(())) if certain => {
+                    must.push(id);
+                    let [first, last] = self.gateways_of(&ask);
+                    if first != last && !self.meets(first, last) {
+                        relayed.push(id);
+                        self.ledger.relayed += 1;
+                    }
+                }
                 (Ok(()), Ok(())) => self.ledger.uncertain += 1,
                 (Err(_), _) => {
                     self.ledger.denied += 1;
                     must_not.push(id);
                 }
+                (Ok(()), Err(_)) if self.may_know(&ask) => self.ledger.uncertain += 1,
                 (Ok(()), Err(_)) => {
                     self.ledger.pathless += 1;
                     must_not.push(id);
@@ -263,13 +292,21 @@ impl Town {
             for id in got {
                 let at = self.ledger.probes[&id].got.values().next().copied().unwrap_or(begin);
                 self.ledger.took.entry(after).or_default().push(at - begin);
+                if relayed.contains(&id) {
+                    self.ledger.took.entry("(by relays alone)").or_default().push(at - begin);
+                }
                 self.ledger.delivered += 1;
                 // At once, for an unanswered flow is soon forgotten.
                 replies.push(self.open_reply(id));
             }
             replies.retain(|&id| !self.is_delivered(id));
-            if let Some(&id) = replies.iter().find(|id| self.ledger.probes[*id].allowed.len() >= REPLY_TRIES)
-            {
+            let tries = |id: u64| {
+                let Probe { answers, allowed, .. } = &self.ledger.probes[&id];
+                let is_relayed = answers.is_some_and(|to| relayed.contains(&to));
+                (allowed.len(), if is_relayed { RELAYED_REPLY_TRIES } else { REPLY_TRIES })
+            };
+            let is_late = |id: &u64| matches!(tries(*id), (count, most) if count >= most);
+            if let Some(&id) = replies.iter().find(|id| is_late(id)) {
                 let told = self.tell(&self.ledger.probes[&id].ask);
                 return self.break_down(format!("the answer {told} was not delivered"));
             }

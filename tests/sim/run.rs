@@ -74,6 +74,7 @@ fn listen<T>(act: impl FnOnce() -> T) -> T {
 struct Sum {
     took: BTreeMap<&'static str, Vec<Time>>,
     delivered: u64,
+    relayed: u64,
     denied: u64,
     pathless: u64,
     uncertain: u64,
@@ -91,6 +92,7 @@ impl Sum {
             self.took.entry(after).or_default().extend(took);
         }
         self.delivered += town.ledger.delivered;
+        self.relayed += town.ledger.relayed;
         self.denied += town.ledger.denied;
         self.pathless += town.ledger.pathless;
         self.uncertain += town.ledger.uncertain;
@@ -110,8 +112,9 @@ impl Sum {
             self.engines, self.engines_most, self.hours, self.datagrams
         );
         println!(
-            "flows: {} delivered, {} denied, {} without a path, {} in another's name, {} at a stopped clock",
-            self.delivered, self.denied, self.pathless, self.lies, self.uncertain
+            "flows: {} delivered, {} of them where only a relay joins, {} denied, {} without a path, {} in another's name, \
+             {} uncertain",
+            self.delivered, self.relayed, self.denied, self.pathless, self.lies, self.uncertain
         );
         println!(
             "{:<22}{:>8}{:>10}{:>10}{:>10}",

@@ -113,6 +113,11 @@ impl Station {
         (out, packet)
     }
 
+    /// Whether it had an answer a moment ago, and none is due.
+    pub fn is_heard(&self, now: Time) -> bool {
+        self.heard > 0 && now < self.heard + 30 * SECOND && self.asked.is_none_or(|at| now < at + SECOND)
+    }
+
     pub fn tick(&mut self, now: Time) -> Tick {
         if self.asked.is_some_and(|at| now >= at + DEAF) {
             self.asked = Some(now);

@@ -2,7 +2,7 @@
 //! when. Nothing in it but the ciphers' random numbers comes from outside of the seed, and nothing depends on those.
 
 use std::cmp::Reverse;
-use std::collections::{BTreeMap, BinaryHeap};
+use std::collections::{BTreeMap, BTreeSet, BinaryHeap};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use vpmesh::engine::{Event, Offered};
@@ -12,7 +12,7 @@ use vpmesh::table::PeerId;
 use crate::clock::{self, MILLISECOND, SECOND, Time};
 use crate::desk::Desk;
 use crate::diagram::Diagram;
-use crate::gateway::{Effects, Gateway};
+use crate::gateway::{Effects, Gateway, Post};
 use crate::internet::{HostId, Internet};
 use crate::probe::Ledger;
 use crate::rng::Rng;
@@ -22,6 +22,7 @@ use crate::station::{self, Station, Tick};
 const RESOLVE: Time = 50 * MILLISECOND;
 /// How long a daemon verifies and judges a roster.
 const JUDGE: Time = 30 * MILLISECOND;
+const JUDGE_SLOWLY: Time = 8 * SECOND;
 /// A station says something to its gateway this often: computers do.
 const TALK: Time = 20 * SECOND;
 /// More wake-ups than this in one instant, and something spins.
@@ -80,9 +81,12 @@ pub struct Town {
     pub desks: Vec<Desk>,
     pub owners: Vec<String>,
     pub owner_keys: Vec<String>,
+    /// And relays.
     pub gateways: Vec<Gateway>,
     pub stations: Vec<Station>,
     pub nodes: Vec<Node>,
+    /// Addresses of nodes as they lie in packets.
+    pub inside: BTreeSet<Vec<u8>>,
     pub hosts: Vec<HostKind>,
     /// The resolver's names.
     pub names: BTreeMap<String, HostId>,
@@ -94,6 +98,8 @@ pub struct Town {
     pub ledger: Ledger,
     /// Why reloads were refused.
     pub refused: Vec<String>,
+    /// Whose daemon has much else to do.
+    pub slow: Option<usize>,
     wakes: (Time, usize, u32),
     /// What must never be, and was.
     pub broken: Option<String>,
@@ -114,6 +120,7 @@ impl Town {
             gateways: Vec::new(),
             stations: Vec::new(),
             nodes: Vec::new(),
+            inside: BTreeSet::new(),
             hosts: Vec::new(),
             names: BTreeMap::new(),
             cafes: Vec::new(),
@@ -122,6 +129,7 @@ impl Town {
             task: 0,
             ledger: Ledger::default(),
             refused: Vec::new(),
+            slow: None,
             wakes: (0, 0, 0),
             broken: None,
         }
@@ -169,6 +177,9 @@ impl Town {
         let crate::internet::Arrival { host, source, local, mut bytes } = arrival;
         match self.hosts[host] {
             HostKind::Gateway(id) if self.gateways[id].is_on() => {
+                if self.gateways[id].is_relay() {
+                    return self.relay(id, source, local, bytes);
+                }
                 let effects = self.gateways[id].handle_datagram(source, local, &mut bytes, self.now);
                 self.apply(id, effects);
             }
@@ -266,7 +277,8 @@ impl Town {
             return inside.map(|ip| SocketAddr::new(ip, port)).collect();
         }
         let desk = &self.desks[self.gateways[gateway].owner];
-        let Some(name) = &desk.rooms[self.gateways[gateway].room].endpoint else { return Vec::new() };
+        let room = self.gateways[gateway].room();
+        let Some(name) = room.and_then(|room| desk.rooms[room].endpoint.as_ref()) else { return Vec::new() };
         let families: Vec<_> = families.collect();
         let found = self.resolve(std::slice::from_ref(name));
         found.into_iter().filter(|at| families.contains(&at.is_ipv6())).collect()
@@ -325,7 +337,8 @@ impl Town {
                 Event::Offered(Offered { owner, signature, roster, .. }) => {
                     let file = format!("{owner}.toml").into();
                     let offer = Offer { owner, file, bytes: roster, signature: Some(signature) };
-                    self.plan(self.now + JUDGE, Task::Give { gateway: id, offer });
+                    let time = if self.slow == Some(id) { JUDGE_SLOWLY } else { JUDGE };
+                    self.plan(self.now + time, Task::Give { gateway: id, offer });
                 }
                 // Nobody answers TLS.
                 Event::Dial { peer, .. } => {
@@ -379,6 +392,15 @@ impl Town {
         match end {
             End::Station(id) => self.stations[id].host,
             End::Lan(id) | End::Gateway(id) | End::Internet(id) => self.gateways[id].host,
+        }
+    }
+
+    /// Whether its owner's draft lists the gateway or relay.
+    pub fn is_listed(&self, id: usize) -> bool {
+        let Gateway { owner, post, .. } = self.gateways[id];
+        match post {
+            Post::Room(room) => self.desks[owner].rooms[room].listed,
+            Post::Relay(relay) => self.desks[owner].relays[relay].listed,
         }
     }
 

@@ -27,6 +27,12 @@ pub enum Kind {
     ClockStopped,
     ClockSet,
     Sleep,
+    RelayKilled,
+    RelayRestarted,
+    /// One gateway takes long to judge what the others have in force.
+    PolicyApart,
+    /// While packets of the flow that it ends are on their way.
+    FlowCut,
 }
 
 const KINDS: &[(u64, Kind)] = &[
@@ -35,7 +41,7 @@ const KINDS: &[(u64, Kind)] = &[
     (2, Kind::Partition),
     (3, Kind::Heal),
     (2, Kind::Weather),
-    (3, Kind::Roam),
+    (5, Kind::Roam),
     (1, Kind::Forget),
     (3, Kind::Restart),
     (2, Kind::NodeAdded),
@@ -46,6 +52,10 @@ const KINDS: &[(u64, Kind)] = &[
     (1, Kind::ClockStopped),
     (2, Kind::ClockSet),
     (2, Kind::Sleep),
+    (2, Kind::RelayKilled),
+    (2, Kind::RelayRestarted),
+    (3, Kind::PolicyApart),
+    (4, Kind::FlowCut),
 ];
 
 #[derive(Debug, Clone, Copy)]
@@ -88,6 +98,10 @@ impl Kind {
             Self::ClockStopped => "clock stopped",
             Self::ClockSet => "clock set",
             Self::Sleep => "sleep",
+            Self::RelayKilled => "relay killed",
+            Self::RelayRestarted => "relay restarted",
+            Self::PolicyApart => "policy changed apart",
+            Self::FlowCut => "flow cut",
         }
     }
 }
@@ -161,21 +175,20 @@ impl Town {
             }
             Kind::Restart => self.restart(rng),
             Kind::NodeAdded => {
-                let gateway = rng.index(self.gateways.len());
+                let serves: Vec<_> =
+                    (0..self.gateways.len()).filter(|&id| !self.gateways[id].is_relay()).collect();
+                let gateway = *rng.pick(&serves);
                 self.add_station(gateway, rng);
                 self.publish(self.gateways[gateway].owner, rng);
             }
             Kind::NodeRevoked => self.revoke(rng),
             Kind::PolicyChanged => {
                 let owner = rng.index(self.desks.len());
-                let names = self.owners.clone();
-                if rng.per_mille(300) {
-                    self.desks[owner].draw_policy(&names, rng);
-                }
-                let room = rng.index(self.desks[owner].rooms.len());
-                self.desks[owner].draw_inner_policy(room, &names, rng);
+                self.draw_policy(owner, rng);
                 self.publish(owner, rng);
             }
+            Kind::PolicyApart => self.change_policy_apart(rng),
+            Kind::FlowCut => self.cut_flows(rng),
             Kind::Equivocated | Kind::RolledBack => self.lie(kind, rng),
             Kind::ClockStopped => {
                 let id = rng.index(self.gateways.len());
@@ -197,6 +210,8 @@ impl Town {
                     }
                 }
             }
+            Kind::RelayKilled => self.kill_relay(rng),
+            Kind::RelayRestarted => self.restart_relay(rng),
             Kind::Sleep => {
                 let id = rng.index(self.gateways.len());
                 let pause = *rng.pick(&[20, 100, 200, 650]);
@@ -208,8 +223,22 @@ impl Town {
         }
     }
 
+    /// An owner's border, or one inside, is another.
+    pub fn draw_policy(&mut self, owner: usize, rng: &mut Rng) {
+        let names = self.owners.clone();
+        if rng.per_mille(300) {
+            self.desks[owner].draw_policy(&names, rng);
+        }
+        let room = rng.index(self.desks[owner].rooms.len());
+        self.desks[owner].draw_inner_policy(room, &names, rng);
+    }
+
     fn roam(&mut self, rng: &mut Rng) {
-        let host = rng.index(self.hosts.len());
+        let host = if !self.stations.is_empty() && rng.per_mille(500) {
+            rng.pick(&self.stations).host
+        } else {
+            rng.index(self.hosts.len())
+        };
         match self.hosts[host] {
             HostKind::Gateway(id) => {
                 let site = self.site_of(id);
@@ -222,9 +251,13 @@ impl Town {
                 self.internet.hosts[host].site = site;
                 self.note(Some(host), format!("is at site {site} now"));
                 // A phone that changes networks looks for its gateway, and says something.
+                let was_heard = self.is_heard(id);
                 self.stations[id].endpoint = None;
                 self.look_up(id);
                 self.talk(id);
+                if was_heard {
+                    self.follow(id, rng);
+                }
             }
         }
     }
@@ -246,6 +279,15 @@ impl Town {
 
     fn revoke(&mut self, rng: &mut Rng) {
         let owner = rng.index(self.desks.len());
+        if let count @ 1.. = self.desks[owner].relays.len()
+            && rng.per_mille(250)
+        {
+            let relay = &mut self.desks[owner].relays[rng.index(count)];
+            relay.listed = !relay.listed;
+            let told = format!("{} {}", relay.name, if relay.listed { "is back" } else { "is revoked" });
+            self.note(None, format!("{}: {told}", self.owners[owner]));
+            return self.publish(owner, rng);
+        }
         let room = rng.index(self.desks[owner].rooms.len());
         let room = &mut self.desks[owner].rooms[room];
         let told = if rng.per_mille(150) {
@@ -264,17 +306,28 @@ impl Town {
 
     /// Signs an owner's draft and brings it to one gateway that takes it; from there on it travels.
     fn publish(&mut self, owner: usize, rng: &mut Rng) {
-        let offer = self.sign(owner);
+        let takers = self.takers(owner);
+        let taker = (!takers.is_empty()).then(|| *rng.pick(&takers));
+        self.publish_at(owner, taker);
+    }
+
+    /// Gateways that an owner may bring a roster to.
+    pub fn takers(&self, owner: usize) -> Vec<usize> {
         let takes = |id: &usize| {
             let gateway = &self.gateways[*id];
-            let is_listed = self.desks[gateway.owner].rooms[gateway.room].listed;
-            is_listed && gateway.is_on() && gateway.reads(&self.owners[owner]) && gateway.wall == Wall::True
+            self.is_listed(*id)
+                && gateway.is_on()
+                && gateway.reads(&self.owners[owner])
+                && gateway.wall == Wall::True
         };
-        let takers: Vec<_> = (0..self.gateways.len()).filter(takes).collect();
+        (0..self.gateways.len()).filter(takes).collect()
+    }
+
+    pub fn publish_at(&mut self, owner: usize, taker: Option<usize>) {
+        let offer = self.sign(owner);
         let told = format!("{} signs serial {}", self.owners[owner], self.desks[owner].serial());
         self.note(None, told);
-        if !takers.is_empty() {
-            let gateway = *rng.pick(&takers);
+        if let Some(gateway) = taker {
             self.note(Some(self.gateways[gateway].host), "is brought it");
             self.plan(self.now, Task::Give { gateway, offer });
         }

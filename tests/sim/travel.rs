@@ -52,6 +52,6 @@ impl Town {
             && one.is_for(whose, owner)
             && self.lists(teller, told)
             && self.lists(told, teller)
-            && (self.is_way(teller, told) || self.is_way(told, teller))
+            && self.meets(teller, told)
     }
 }
