@@ -424,7 +424,7 @@ impl Engine {
         let path = channel_endpoint(relay, introduction.channel);
         if self.is_stranded(peer) {
             // The session stays: the other end follows what comes to it.
-            self.tunnels.move_to(peer, path);
+            self.tunnels.place(peer, path.address);
         } else {
             self.tunnels.try_at(peer, path, asked, now);
         }
@@ -510,7 +510,8 @@ impl Engine {
             match due {
                 Due::Register(terms) => self.say(relay, Said::Register(terms), now, out),
                 Due::Renew(terms) => {
-                    self.tunnels.renew(relay, now);
+                    let place = self.tunnels.endpoint(relay).map(|at| at.address);
+                    self.tunnels.seek(relay, place.as_slice(), now);
                     self.say(relay, Said::Register(terms), now, out);
                 }
                 Due::Lost => self.leave_relay(relay, now, out),
@@ -535,6 +536,9 @@ impl Engine {
             world.roles.keys().copied().filter(|&peer| self.is_stranded(peer)).collect();
         stranded.sort_unstable();
         for peer in stranded {
+            if let Some(at) = self.tunnels.endpoint(peer) {
+                self.paths.remove(peer, at.address, now);
+            }
             self.relaying.asked.remove(&peer);
             self.ask_relays(peer, now, out);
         }

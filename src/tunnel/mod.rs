@@ -254,26 +254,6 @@ impl Tunnels {
         }
     }
 
-    /// The peer is here, whatever was thought before.
-    pub fn move_to(&mut self, id: PeerId, endpoint: Endpoint) {
-        if let Some(peer) = self.slots.get_mut(id) {
-            peer.set_endpoint(endpoint);
-            self.events.push(TunnelEvent::Moved(id));
-        }
-    }
-
-    /// The session with the peer is not trusted any more: it is asked for a new one where it was last.
-    pub fn renew(&mut self, id: PeerId, now: Instant) {
-        let Some(peer) = self.slots.get_mut(id) else { return };
-        let mut bytes = [0; HANDSHAKE_MAX];
-        if let Some(to) = peer.endpoint()
-            && let Some(len) = peer.initiate(&self.identity, &mut bytes, now)
-        {
-            self.owed.push(Owed { peer: id, to, bytes, len, since: now });
-            self.schedule(id, now + BUSY_TICK);
-        }
-    }
-
     /// Next thing that the tunnels want from outside.
     pub fn poll_event(&mut self) -> Option<TunnelEvent> {
         self.events.pop()
