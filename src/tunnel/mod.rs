@@ -418,7 +418,9 @@ impl Tunnels {
             _ => 0,
         };
         // A cookie reply is authenticated by what we sent, but says nothing of where the peer is.
-        if datagram[0] != 3 {
+        if datagram[0] == 3 {
+            peer.handle_cookie();
+        } else {
             let change = peer.handle_handshake(source, datagram.len(), len, datagram[0] == 2, now);
             self.changed(id, change, source);
         }

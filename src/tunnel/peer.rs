@@ -162,6 +162,8 @@ struct SessionState {
     up: bool,
     /// When the last initiation went out, if nothing authentic has come since.
     initiated: Option<Instant>,
+    /// The peer answered the last initiation with a cookie: it is there, and worth a second try.
+    cookie: bool,
     active: Option<Instant>,
 }
 
@@ -195,7 +197,13 @@ impl Peer {
             waiting: 0,
             wake: None,
             fresh_until: now + BUSY_TICK,
-            session: SessionState { connected: false, up: false, initiated: None, active: None },
+            session: SessionState {
+                connected: false,
+                up: false,
+                initiated: None,
+                cookie: false,
+                active: None,
+            },
             standby: Standby::default(),
             placed: Placed::Roams,
             counts: Counts::default(),
@@ -473,7 +481,13 @@ impl Peer {
         self.session.active = Some(now);
     }
 
+    /// A cookie is good for one address: to try another one next would be to be asked for another cookie.
+    pub(super) fn handle_cookie(&mut self) {
+        self.session.cookie = true;
+    }
+
     pub(super) fn handle_initiation(&mut self, now: Instant) {
+        self.session.cookie = false;
         self.session.initiated = Some(now);
     }
 
@@ -515,7 +529,7 @@ impl Peer {
         }
         if len > 0 {
             if is_initiation(&buffer[..len]) {
-                if unanswered {
+                if unanswered && !self.session.cookie {
                     // The last one was missed: somewhere else, and ask the names again.
                     tick.unreachable = true;
                     if self.is_placed() {

@@ -12,6 +12,7 @@ use vpmesh::roster::Model;
 use crate::clock::{self, Time};
 use crate::desk;
 use crate::internet::HostId;
+use crate::memory;
 
 /// Few, so that a bound can be met.
 pub const FLOWS_MAX: usize = 256;
@@ -148,6 +149,15 @@ impl Gateway {
         self.in_force = Some(in_force);
         self.engine = Some(engine);
         refusals
+    }
+
+    /// Octets that the engine has in memory, and then those of the rosters that are in force and what follows from them.
+    pub fn weigh(mut self) -> [i64; 2] {
+        let start = memory::live();
+        self.engine = None;
+        let engine = memory::live();
+        (self.model, self.in_force) = (None, None);
+        [start - engine, engine - memory::live()]
     }
 
     pub fn stop(&mut self) {
