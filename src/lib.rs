@@ -11,6 +11,7 @@ pub mod config;
 pub mod packet;
 pub mod roster;
 // floor 2
+pub mod names;
 pub mod policy;
 pub mod table;
 // floor 3

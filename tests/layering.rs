@@ -13,6 +13,7 @@ const FLOORS: &[(&str, u8)] = &[
     ("packet", 1),
     ("roster", 1),
     ("config", 1),
+    ("names", 2),
     ("policy", 2),
     ("table", 2),
     ("tunnel", 3),

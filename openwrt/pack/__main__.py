@@ -26,6 +26,7 @@ def arguments():
     parser.add_argument("targets", nargs="+", help="names of openwrt/cross/targets")
     parser.add_argument("--built", type=Path, default=".work/cross", help="has TARGET/vpmesh, TARGET/mini/vpmesh")
     parser.add_argument("--mini", action="store_true", help="what `make cross MINI=1` made")
+    parser.add_argument("--tls", action="store_true", help="what `make cross TLS=1` made")
     parser.add_argument("--out", type=Path, default=".work/packages", help="the folder for packages")
     parser.add_argument("--key", type=Path, help="signs Packages: usign's or signify's, without a passphrase")
     parser.add_argument("--apk-key", type=Path, help="signs packages.adb: PEM, prime256v1")
@@ -37,9 +38,9 @@ def main():
     if options.what == "size":
         return size(options)
     for target in options.targets:
-        path = program(options, target, options.mini)
+        path = options.built / target / "tls/vpmesh" if options.tls else program(options, target, options.mini)
         if not path.exists():
-            sys.exit(f"{path}: is not there; make cross TARGET={target}{' MINI=1' if options.mini else ''}")
+            sys.exit(f"{path}: is not there; make cross TARGET={target}{' MINI=1' if options.mini else ''}{' TLS=1' if options.tls else ''}")
         package = contents.package(target, path, options.mini)
         if options.what == "feed":
             make_feed(package, options)

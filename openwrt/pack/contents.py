@@ -7,6 +7,8 @@ import tomllib
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import elf
+
 ROOT = Path(__file__).resolve().parents[2]
 FEED = ROOT / "openwrt" / "vpmesh"
 
@@ -92,7 +94,9 @@ def files(program, table=FEED / "contents"):
         if len(words) not in (3, 4) or words[3:] not in ([], ["conffile"]) or not words[0].startswith("/"):
             raise SystemExit(f"{table}:{number}: write PATH MODE FILE, and `conffile` or nothing")
         path, mode, origin = words[:3]
-        data = Path(program if origin == "-" else table.parent / origin).read_bytes()
+        is_program = origin == "-"
+        data = Path(program if is_program else table.parent / origin).read_bytes()
+        data = elf.loaded(data) if is_program else data
         found.append(File(path, int(mode, 8), data, words[3:] == ["conffile"]))
     return sorted(found, key=lambda file: file.path)
 

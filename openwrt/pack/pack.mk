@@ -14,10 +14,10 @@ PACK := python3 openwrt/pack
 .PHONY: ipk apk feed size memory pack-deps test-packages
 
 ipk apk: cross pack-deps
-	$(PACK) $@ $(TARGET) $(if $(MINI),--mini)
+	$(PACK) $@ $(TARGET) $(if $(MINI),--mini,$(if $(TLS),--tls))
 
 feed: cross pack-deps
-	$(PACK) feed $(TARGET) $(if $(MINI),--mini) $(if $(KEY),--key $(KEY)) $(if $(APK_KEY),--apk-key $(APK_KEY))
+	$(PACK) feed $(TARGET) $(if $(MINI),--mini,$(if $(TLS),--tls)) $(if $(KEY),--key $(KEY)) $(if $(APK_KEY),--apk-key $(APK_KEY))
 
 size: pack-deps
 	$(PACK) size $(TARGETS)

@@ -36,6 +36,8 @@ pub const UCI_CONTROL_SOCKET: &str = "/var/run/vpmesh/control.sock";
 pub const UCI_FOLDER: &str = "/etc/vpmesh";
 /// The most introducers of a node.
 pub const INTRODUCERS_MAX: usize = 16;
+/// The domain of the mesh's names unless the configuration has another.
+pub const DOMAIN: &str = "mesh";
 /// The largest configuration file that is read, in bytes.
 pub const CONFIG_BYTES_MAX: usize = 64 * 1024;
 /// Marks that OpenWrt's mwan3 and pbr use on packets; ours stays out of them.
@@ -61,6 +63,10 @@ pub struct Config {
     pub control: PathBuf,
     /// Where `/metrics` is served; `None`: nowhere.
     pub metrics: Option<SocketAddr>,
+    /// Where the host's resolver asks for the mesh's names; `None`: nowhere.
+    pub dns: Option<SocketAddr>,
+    /// The domain that they are in: `laptop.attic.alice.mesh`.
+    pub domain: Arc<str>,
     /// Where TLS is answered, for who has no UDP; `None`: nowhere.
     pub tls_listen: Option<SocketAddr>,
     /// Bytes of the largest packet inside the tunnels, 1280 to 9000.

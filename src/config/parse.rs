@@ -12,11 +12,11 @@ use base64::engine::general_purpose::STANDARD;
 
 use super::keys::Keys;
 use super::{
-    CONFIG_BYTES_MAX, CONTROL_SOCKET, Config, FWMARK_TAKEN, FailSafe, INTRODUCERS_MAX, InterfaceName,
+    CONFIG_BYTES_MAX, CONTROL_SOCKET, Config, DOMAIN, FWMARK_TAKEN, FailSafe, INTRODUCERS_MAX, InterfaceName,
     Introducer, OwnerKeySource, UCI_CONTROL_SOCKET, UCI_FOLDER, uci,
 };
 use crate::base::signify::OwnerKey;
-use crate::base::{Fault, Faults, Line, NodePath};
+use crate::base::{Fault, Faults, Line, Name, NameError, NodePath};
 
 /// The longest path of a Unix socket, in bytes: `sun_path` less the closing zero (unix(7)).
 const SOCKET_PATH_MAX: usize = 107;
@@ -77,6 +77,9 @@ fn read(keys: &mut Keys<'_>, paths: &Paths<'_>, file: Arc<str>) -> Option<Config
     });
     let metrics = keys.parsed("metrics", "write ADDRESS:PORT, as 127.0.0.1:9588 or [::1]:9588", address);
     let tls_listen = keys.parsed("tls_listen", "write ADDRESS:PORT, as [::]:443 for any address", address);
+    let dns = keys.parsed("dns", "write ADDRESS:PORT of this host, as 127.0.0.1:5358", address);
+    let domain =
+        keys.parsed("domain", "write a domain that nobody else has, as mesh or home.example.net", domain);
     let mtu = number(keys, "mtu", 1280, 9000, MTU, "write 1280 (IPv6 needs as much) to 9000");
     let fwmark = fwmark(keys);
     let flows = number(keys, "flows", 256, 4_194_304, FLOWS, "write 256 to 4194304 flows");
@@ -103,6 +106,8 @@ fn read(keys: &mut Keys<'_>, paths: &Paths<'_>, file: Arc<str>) -> Option<Config
         control: control.unwrap_or_else(|| paths.control.into()),
         metrics,
         tls_listen,
+        dns,
+        domain: domain.unwrap_or_else(|| DOMAIN.into()),
         mtu: narrow(mtu),
         fwmark,
         flows,
@@ -207,6 +212,12 @@ fn fail_safe(text: &str) -> Result<FailSafe, &'static str> {
         .into_iter()
         .find(|fail_safe| fail_safe.name() == text)
         .ok_or("is neither closed nor open")
+}
+
+/// Labels as names of rosters are, with dots between.
+fn domain(text: &str) -> Result<Arc<str>, NameError> {
+    text.split('.').try_for_each(|label| label.parse::<Name>().map(|_| ()))?;
+    Ok(text.into())
 }
 
 /// Checks log levels: `info`, or `info,vpmesh::os=debug`.

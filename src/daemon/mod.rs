@@ -15,6 +15,7 @@ pub mod kernel;
 pub mod load;
 pub mod log;
 mod metrics;
+mod names;
 mod neighbours;
 mod notice;
 #[cfg_attr(not(feature = "tls"), path = "passages_absent.rs")]

@@ -8,6 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::signal::unix::Signal;
+use tokio::sync::watch::Sender;
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::{Instant, sleep, sleep_until};
 
@@ -21,6 +22,7 @@ use super::status::LastReload;
 use crate::config::Config;
 use crate::engine::ReloadReport;
 use crate::mesh::sync::Shelf;
+use crate::names::Names;
 use crate::os::netfilter::conntrack::ConntrackError;
 use crate::os::netlink;
 use crate::os::watch::{Files, Watcher};
@@ -76,6 +78,8 @@ pub(super) struct Reloader {
     pub(super) notices: Notices,
     pub(super) deliveries: mpsc::Receiver<Delivery>,
     kernel: Kernel,
+    /// What resolvers are told.
+    names: Sender<Names>,
     /// What is in force.
     pub(super) running: Option<Loaded>,
     /// What of it the disk had no room for.
@@ -96,6 +100,7 @@ impl Reloader {
         deliveries: mpsc::Receiver<Delivery>,
         notices: Notices,
         kernel: Kernel,
+        names: Sender<Names>,
     ) -> (Self, Reloads) {
         let (sender, wishes) = mpsc::channel(4);
         let watcher = watch(&path, &config);
@@ -108,6 +113,7 @@ impl Reloader {
             notices,
             deliveries,
             kernel,
+            names,
             running: None,
             unstored: Vec::new(),
             is_enforced: false,
@@ -309,6 +315,7 @@ impl Reloader {
             }
         };
         self.is_enforced = enforced;
+        self.names.send_replace(Names::of(model, &config.domain));
         self.kernel.settled().await;
         let cut = match gateway {
             Some(gateway) => cut(judge, gateway).await,
@@ -540,6 +547,7 @@ fn needs_restart(old: &Config, new: &Config) -> Option<&'static str> {
         ("control", old.control != new.control),
         ("metrics", old.metrics != new.metrics),
         ("tls_listen", old.tls_listen != new.tls_listen),
+        ("dns", old.dns != new.dns),
         ("mtu", old.mtu != new.mtu),
         ("fwmark", old.fwmark != new.fwmark),
         ("flows", old.flows != new.flows),

@@ -3,9 +3,9 @@
 use std::path::Path;
 use std::time::Duration;
 
-use tokio::net::{TcpListener, UnixListener};
+use tokio::net::{TcpListener, UdpSocket, UnixListener};
 use tokio::signal::unix::{SignalKind, signal};
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 
 use super::delivery::{self, Delivery};
 use super::event_loop::{EventLoop, Facts, wanted};
@@ -18,10 +18,11 @@ use super::port_mapper::PortMapper;
 use super::reload::Reloader;
 use super::resolver::{self, Resolver};
 use super::status::KernelStatus;
-use super::{configuration, control, kernel, log, metrics, whereabouts};
+use super::{configuration, control, kernel, log, metrics, names, whereabouts};
 use crate::base::Faults;
 use crate::config::Config;
 use crate::engine::{Engine, EngineConfig, Outbox};
+use crate::names::Names;
 use crate::os::clock::Clock;
 use crate::os::key_file::{KeyFileError, read_private_key};
 use crate::os::netlink::NetlinkError;
@@ -52,6 +53,8 @@ pub enum RunError {
     Tls(#[from] passages::ListenError),
     #[error("cannot serve metrics at {address}: {error}; write another `metrics`, or none")]
     Metrics { address: std::net::SocketAddr, error: std::io::Error },
+    #[error("cannot answer for names at {address}: {error}; write another `dns`, or none")]
+    Dns { address: std::net::SocketAddr, error: std::io::Error },
     #[error("the system refuses what a daemon needs: {0}")]
     System(#[from] std::io::Error),
     /// It ran, and there was no going on.
@@ -112,6 +115,13 @@ async fn start(path: &Path, config: Config) -> Result<(EventLoop, SocketFile), R
         }
         None => None,
     };
+    let resolvers = match config.dns {
+        Some(address) => {
+            let bound = UdpSocket::bind(address).await;
+            Some(bound.map_err(|error| RunError::Dns { address, error })?)
+        }
+        None => None,
+    };
     let mut clock = Clock::default();
     let now = clock.read();
     let introducers = config.introducers.iter().map(|one| (one.key, one.endpoint.clone()));
@@ -152,7 +162,8 @@ async fn start(path: &Path, config: Config) -> Result<(EventLoop, SocketFile), R
         tokio::spawn(whereabouts::run(notices.clone()));
     }
     let (kernel, kernel_end) = Kernel::begin(notices.clone());
-    tasks(path, config, UnixListener::from_std(listener)?, scrapes, way, delivered, kernel)?;
+    let doors = Doors { control: UnixListener::from_std(listener)?, scrapes, resolvers };
+    tasks(path, config, doors, way, delivered, kernel)?;
     let event_loop = EventLoop {
         engine,
         udp,
@@ -175,12 +186,18 @@ async fn start(path: &Path, config: Config) -> Result<(EventLoop, SocketFile), R
     Ok((event_loop, socket_file))
 }
 
+/// Where programs of this host ask.
+struct Doors {
+    control: UnixListener,
+    scrapes: Option<TcpListener>,
+    resolvers: Option<UdpSocket>,
+}
+
 /// Starts what runs beside the event loop.
 fn tasks(
     path: &Path,
     config: Config,
-    listener: UnixListener,
-    scrapes: Option<TcpListener>,
+    doors: Doors,
     way: control::Way,
     delivered: mpsc::Receiver<Delivery>,
     kernel: Kernel,
@@ -197,17 +214,21 @@ fn tasks(
         let _ = told.send(Notice::Stop).await;
     });
     let hangup = signal(SignalKind::hangup())?;
+    let (names, in_force) = watch::channel(Names::default());
     let (reloader, reloads) =
-        Reloader::new(path.to_owned(), config, hangup, delivered, notices.clone(), kernel.clone());
+        Reloader::new(path.to_owned(), config, hangup, delivered, notices.clone(), kernel.clone(), names);
     let failed = notices.clone();
     tokio::spawn(async move {
         // Ends before the event loop only when it panics, and then the loop must not go on as if rosters were watched.
         let ended = tokio::spawn(reloader.run()).await;
         let _ = failed.send(Notice::Fail(format!("the reloader ended: {ended:?}"))).await;
     });
-    if let Some(scrapes) = scrapes {
+    if let Some(resolvers) = doors.resolvers {
+        tokio::spawn(names::serve(resolvers, in_force));
+    }
+    if let Some(scrapes) = doors.scrapes {
         tokio::spawn(metrics::serve(scrapes, notices.clone(), kernel.clone()));
     }
-    tokio::spawn(control::serve(listener, control::Ears::new(way, reloads, kernel)));
+    tokio::spawn(control::serve(doors.control, control::Ears::new(way, reloads, kernel)));
     Ok(())
 }

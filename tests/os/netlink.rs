@@ -125,3 +125,17 @@ fn down_takes_everything_of_ours_away() {
         assert!(!ip("link show vpm0").contains(",UP"));
     });
 }
+
+#[test]
+fn an_mtu_that_the_interface_cannot_have_leaves_it_up() {
+    in_namespace(|| async {
+        let (_, mut interface) = practise();
+        let applied = interface
+            .apply(&Wanted { mtu: 60, ..wanted(&["10.88.0.1/32"], &["10.88.0.0/16"]) })
+            .await
+            .unwrap();
+        assert_eq!(applied.refused.len(), 1, "{:?}", applied.refused);
+        assert!(ip("link show vpm0").contains(",UP"), "{}", ip("link show vpm0"));
+        assert!(ip("route").contains("10.88.0.0/16"));
+    });
+}

@@ -12,16 +12,27 @@ import contents
 
 STAND_INS = {
     "rules.mk": "INCLUDE_DIR:=$(TOPDIR)/include\nINSTALL_DIR:=install -d -m0755\nCP:=cp -fpR\n",
-    "feeds/packages/lang/rust/rust-package.mk": "RUST_ARCH_DEPENDS:=@(mips)\ndefine RustBinPackage\nendef\n",
+    "feeds/packages/lang/rust/rust-package.mk": """
+RUST_ARCH_DEPENDS:=@(mips)
+CARGO_PKG_ARGS:=--offline --locked
+CARGO_PKG_PROFILE:=release
+define RustBinPackage
+endef
+Build/Compile=echo cargo install --profile $(CARGO_PKG_PROFILE) --features $(RUST_PKG_FEATURES) $(CARGO_PKG_ARGS)
+""",
     # As include/package-pack.mk: sections are expanded once by `call`, and their recipes once more; scripts go through
     # the environment.
     "include/package.mk": """
+define Build/Compile
+	echo make
+endef
 define BuildPackage
   export CONFFILES=$$(Package/$(1)/conffiles)
   export POSTINST=$$(Package/$(1)/postinst)
   export PRERM=$$(Package/$(1)/prerm)
   all:
 	$(call Build/Prepare,)
+	$(Build/Compile)
 	$(call Package/$(1)/install,$(DESTINATION))
 	echo "$$$$CONFFILES" >$(DESTINATION)/conffiles
 	echo "$$$$POSTINST" >$(DESTINATION)/postinst
@@ -41,13 +52,17 @@ class Makefile(unittest.TestCase):
             (top / "built/bin").mkdir(parents=True)
             (top / "built/bin/vpmesh").write_bytes(sample.PROGRAM)
             destination = top / "root"
-            subprocess.run(
+            said = subprocess.run(
                 [
                     *("make", "--no-print-directory", "-s", "-C", contents.FEED, "all"),
                     *(f"TOPDIR={top}", f"DESTINATION={destination}"),
                     *(f"PKG_INSTALL_DIR={top}/built", f"PKG_BUILD_DIR={top}/source"),
                 ],
                 check=True, capture_output=True, text=True, env={"PATH": "/usr/bin:/bin"},
+            )
+            self.assertIn(
+                "cargo install --profile cross --features os,desk,portmap --offline --locked --no-default-features",
+                said.stdout,
             )
             package = sample.package()
             for file in package.files:

@@ -27,6 +27,20 @@ chown() { tell chown "$@"; }
 """
 
 
+# `uci` with one file of lines KEY=VALUE, in the words that the scripts use.
+UCI = """#!/bin/sh
+[ "$1" = -q ] && shift
+at=/uci-values; touch $at; key="${2%%=*}"; value="${2#*=}"
+case $1 in
+get) found=; while read -r line; do case $line in "$2="*) echo "${line#*=}"; found=1 ;; esac; done <$at; [ -n "$found" ] ;;
+set | add_list) echo "$2" >>$at ;;
+del_list) while read -r line; do [ "$line" = "$2" ] || echo "$line"; done <$at >$at.new; cp $at.new $at ;;
+delete) while read -r line; do case $line in "$2="* | "$2."*) ;; *) echo "$line" ;; esac; done <$at >$at.new; cp $at.new $at ;;
+commit) echo "commit $2" >>/uci-commits ;;
+esac
+"""
+
+
 class Init(unittest.TestCase):
     def setUp(self):
         folder = tempfile.TemporaryDirectory()
@@ -93,6 +107,45 @@ class Init(unittest.TestCase):
             "add_reload_trigger vpmesh", "add_reload_interface_trigger wan", "add_reload_interface_trigger wan6",
             "add_validation validate_node",
         ])
+
+    def dnsmasq(self, action, **environment):
+        """What /etc/config/dhcp has after it, besides the section itself."""
+        (self.router.root / "bin/touch").exists() or (self.router.root / "bin/touch").symlink_to("busybox")
+        self.router.write("bin/uci", UCI)
+        self.router.write("etc/init.d/dnsmasq", "#!/bin/sh\necho dnsmasq-$1 >>/called\n")
+        values = self.router.root / "uci-values"
+        if not values.exists():
+            values.write_text("dhcp.@dnsmasq[0]=dnsmasq\ndhcp.@dnsmasq[0].server=/lan/192.0.2.1\n")
+        self.service(action, **environment)
+        return values.read_text().splitlines()[1:]
+
+    def test_dnsmasq_is_told_where_the_meshs_names_are_and_only_when_that_changed(self):
+        theirs = ["dhcp.@dnsmasq[0].server=/lan/192.0.2.1"]
+        told = self.dnsmasq("start_service", SET_enabled="1", SET_dns="127.0.0.1:5358")
+        self.assertEqual(told[:3], [*theirs, "dhcp.@dnsmasq[0].server=/mesh/127.0.0.1#5358",
+                                    "dhcp.@dnsmasq[0].rebind_domain=/mesh/"])
+        self.assertEqual(self.router.called(), ["dnsmasq-reload"])
+        self.assertEqual(self.dnsmasq("start_service", SET_enabled="1", SET_dns="127.0.0.1:5358"), told)
+        self.assertEqual(self.router.called(), ["dnsmasq-reload"], "nothing changed")
+        other = self.dnsmasq("reload_service", RUNNING="1", SET_enabled="1", SET_dns="[::1]:53", SET_domain="home.example")
+        self.assertEqual(other[:3], [*theirs, "dhcp.@dnsmasq[0].server=/home.example/::1#53",
+                                     "dhcp.@dnsmasq[0].rebind_domain=/home.example/"])
+        self.assertEqual(self.dnsmasq("start_service", SET_dns="[::1]:53"), theirs, "disabled")
+        self.assertEqual(self.router.called(), ["dnsmasq-reload"] * 3)
+
+    def test_removal_takes_away_what_dnsmasq_was_told(self):
+        self.dnsmasq("start_service", SET_enabled="1", SET_dns="127.0.0.1:5358")
+        self.router.run((INIT.parent / "vpmesh.prerm").read_text())
+        left = (self.router.root / "uci-values").read_text().splitlines()
+        self.assertEqual(left, ["dhcp.@dnsmasq[0]=dnsmasq", "dhcp.@dnsmasq[0].server=/lan/192.0.2.1"])
+        self.assertEqual(self.router.called()[-1], "dnsmasq-reload")
+
+    def test_without_names_and_without_dnsmasq_nothing_is_told(self):
+        theirs = ["dhcp.@dnsmasq[0].server=/lan/192.0.2.1"]
+        self.assertEqual(self.dnsmasq("start_service", SET_enabled="1"), theirs)
+        (self.router.root / "uci-values").write_text("")
+        self.assertEqual(self.dnsmasq("start_service", SET_enabled="1", SET_dns="127.0.0.1:5358"), [])
+        self.assertEqual(self.router.called(), [])
 
 
 if __name__ == "__main__":

@@ -80,7 +80,10 @@ impl Town {
             return;
         };
         let (legs, pairs) = engine.relayed();
-        let listed = model.iter().filter(|(_, node)| matches!(node.kind, NodeKind::Gateway { .. })).count();
+        let count = |is_it: fn(&NodeKind) -> bool| model.iter().filter(|(_, node)| is_it(&node.kind)).count();
+        let gateways = count(|kind| matches!(kind, NodeKind::Gateway { .. }));
+        // Relays register with each other, for chains of two.
+        let listed = gateways + count(|kind| matches!(kind, NodeKind::Relay { .. })) - 1;
         let judge = Judge::new(model.clone());
         let room_of = |key| {
             let is_it =
@@ -98,10 +101,10 @@ impl Town {
             Some(format!("{path} joins {} and {} against the rosters", name(one), name(other)))
         } else if legs > listed
             || distinct.len() != pairs.len()
-            || pairs.len() > legs * legs.saturating_sub(1) / 2
+            || pairs.len() > gateways * gateways.saturating_sub(1) / 2
         {
             Some(format!(
-                "{path} has {legs} legs and {} channels where {listed} gateways are listed",
+                "{path} has {legs} legs and {} channels where {listed} nodes are listed",
                 pairs.len()
             ))
         } else {

@@ -148,7 +148,14 @@ impl Interface {
             return Ok(());
         }
         let outcome = self.line.tell(Link::set(self.index, wanted.up, mtu));
-        applied.note(|| "the interface's MTU and state".to_owned(), outcome)
+        let is_refused = outcome.is_err();
+        applied.note(|| "the interface's MTU and state".to_owned(), outcome)?;
+        if is_refused && mtu.is_some() {
+            // An MTU that it can't have is no reason to be down.
+            let outcome = self.line.tell(Link::set(self.index, wanted.up, None));
+            applied.note(|| "the interface's state".to_owned(), outcome)?;
+        }
+        Ok(())
     }
 
     /// Takes away what carries the mark and is not wanted. What there is after that.

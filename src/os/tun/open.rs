@@ -66,6 +66,9 @@ pub(super) fn open(name: &str) -> io::Result<Opened> {
 fn framed(name: &CStr) -> io::Result<Opened> {
     let file = attach(name, libc::IFF_VNET_HDR)?;
     set_header_length(&file)?;
+    if cfg!(target_endian = "big") {
+        set_little_endian(&file)?;
+    }
     let mut refusal = None;
     for (offload, bits) in OFFERS {
         match set_offload(&file, bits) {
@@ -103,6 +106,16 @@ fn set_header_length(file: &File) -> io::Result<()> {
     let length: c_int = VnetHeader::LENGTH as c_int;
     // SAFETY: the descriptor is open; TUNSETVNETHDRSZ reads one int, which lives through the call.
     done(unsafe { libc::ioctl(file.as_raw_fd(), libc::TUNSETVNETHDRSZ, &raw const length) })
+}
+
+/// The header's words have the same order everywhere, whichever the kernel's own is: a program under qemu-user has another
+/// than its kernel.
+fn set_little_endian(file: &File) -> io::Result<()> {
+    /// `_IOW('T', 220, int)`, by its neighbour of number 216: targets encode the rest differently.
+    const TUNSETVNETLE: libc::Ioctl = libc::TUNSETVNETHDRSZ + 4;
+    let is_little: c_int = 1;
+    // SAFETY: the descriptor is open; TUNSETVNETLE reads one int, which lives through the call.
+    done(unsafe { libc::ioctl(file.as_raw_fd(), TUNSETVNETLE, &raw const is_little) })
 }
 
 fn set_offload(file: &File, bits: c_uint) -> io::Result<()> {

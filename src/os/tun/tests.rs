@@ -385,7 +385,7 @@ proptest! {
         mtu in 68..2000_usize,
     ) {
         header[1] = gso;
-        header[6..8].copy_from_slice(&start.to_ne_bytes());
+        header[6..8].copy_from_slice(&start.to_le_bytes());
         if let Some(octet) = packet.first_mut() {
             *octet = first;
         }

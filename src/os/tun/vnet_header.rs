@@ -1,5 +1,5 @@
 //! `struct virtio_net_hdr` (`linux/virtio_net.h`), which lies before each packet of a device with `IFF_VNET_HDR`. Its
-//! words are in the byte order of the host.
+//! words are little-endian, as the device is asked for where that is not the host's own order.
 
 /// The checksum from `checksum_start` to the end is not made yet: its field holds that of the pseudo-header.
 const NEEDS_CHECKSUM: u8 = 1;
@@ -48,7 +48,7 @@ impl VnetHeader {
             5 => Gso::Udp,
             _ => return None,
         };
-        let word = |at: usize| u16::from_ne_bytes([bytes[at], bytes[at + 1]]);
+        let word = |at: usize| u16::from_le_bytes([bytes[at], bytes[at + 1]]);
         Some(Self {
             needs_checksum: bytes[0] & NEEDS_CHECKSUM != 0,
             gso,
@@ -71,7 +71,7 @@ impl VnetHeader {
         };
         let words = [self.header_len, self.gso_size, self.checksum_start, self.checksum_offset];
         for (space, word) in bytes[2..].as_chunks_mut::<2>().0.iter_mut().zip(words) {
-            *space = word.to_ne_bytes();
+            *space = word.to_le_bytes();
         }
         bytes
     }

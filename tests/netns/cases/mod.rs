@@ -20,6 +20,8 @@ mod passage;
 
 mod joining;
 
+mod names;
+
 mod relay;
 
 mod nat_grid;

@@ -97,6 +97,10 @@ function introducer(text) {
 		|| _('Write KEY@HOST:PORT, as "vpmesh invite" prints it');
 }
 
+function domain(text) {
+	return text.split('.').every(name) || _('Write a domain that nobody else has, as mesh or home.example.net');
+}
+
 function fwmark(text) {
 	const mark = /^(0x[0-9a-fA-F]+|\d+)$/.test(text) ? +text : 0;
 
@@ -146,6 +150,9 @@ const OPTIONS = () => [
 	  addressAndPort, _('none') ],
 	[ 'tls_listen', _('TLS'), _('ADDRESS:PORT where TLS is answered, for nodes whose UDP is blocked. The daemon\'s user can open no port below 1024.'),
 	  addressAndPort, _('none') ],
+	[ 'dns', _('Names'), _('ADDRESS:PORT where dnsmasq asks for the mesh\'s names, as laptop.attic.alice.mesh.'),
+	  addressAndPort, _('none') ],
+	[ 'domain', _('Domain'), _('What their names end in.'), domain, 'mesh' ],
 	// The daemon's user can write in this folder, and not where the socket is when the key is left out.
 	[ 'control', _('Control socket'), _('Its path; LuCI and "vpmesh status" ask there.'), socketPath, null,
 	  '/var/run/vpmesh/control.sock' ],
