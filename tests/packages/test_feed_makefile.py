@@ -61,7 +61,7 @@ class Makefile(unittest.TestCase):
                 check=True, capture_output=True, text=True, env={"PATH": "/usr/bin:/bin"},
             )
             self.assertIn(
-                "cargo install --profile cross --features os,desk,portmap --offline --locked --no-default-features",
+                "cargo install --profile cross --features os,desk,portmap,inline --offline --locked --no-default-features",
                 said.stdout,
             )
             package = sample.package()
