@@ -235,7 +235,7 @@ impl Tunnels {
     /// The peer may be here. While it has no session, or does not answer, it is looked for here; with `begin` at once.
     pub fn try_at(&mut self, id: PeerId, endpoint: Endpoint, begin: bool, now: Instant) {
         let Some(peer) = self.slots.get_mut(id) else { return };
-        if !peer.is_missed() {
+        if !peer.is_missed() || peer.waits_on_passage(now) {
             return;
         }
         peer.set_endpoint(endpoint);
