@@ -242,7 +242,7 @@ impl Tunnels {
             self.seek(id, &[endpoint.address], now);
             return;
         }
-        if !peer.is_missed() {
+        if !peer.is_missed() || peer.waits_on_passage(now) {
             return;
         }
         peer.set_endpoint(endpoint);

@@ -30,6 +30,8 @@ const IDLE_TICK: Duration = Duration::from_secs(30);
 const RETRY_TICK: Duration = Duration::from_secs(5);
 /// An initiation that is older than this was lost rather than crossed by another: few round trips are longer.
 const CROSSING: Duration = Duration::from_millis(300);
+/// How long an answer through a relay is waited for before another is tried.
+const ANSWERED: Duration = Duration::from_secs(1);
 /// Addresses tried for one peer.
 const CANDIDATES_MAX: usize = 16;
 
@@ -307,6 +309,13 @@ impl Peer {
     /// It is heard from here, where it isn't said to be; whether that is new.
     fn hear_elsewhere(&mut self, source: Endpoint) -> bool {
         self.place.elsewhere.replace(source) != Some(source)
+    }
+
+    /// Whether it was asked a moment ago through something else than UDP. To ask it again elsewhere would be to forget that
+    /// question, and several relays that say where it is, one after the other, would have no answer ever be good.
+    pub(super) fn waits_on_passage(&self, now: Instant) -> bool {
+        self.is_on_passage()
+            && self.session.initiated.is_some_and(|at| now.saturating_duration_since(at) < ANSWERED)
     }
 
     pub(super) fn set_endpoint(&mut self, endpoint: Endpoint) {

@@ -313,8 +313,10 @@ impl Town {
             if must.is_empty() && replies.is_empty() && round >= DENIED_TRIES {
                 break;
             }
-            if self.now > begin + BOUND {
-                let told = self.tell(&self.ledger.probes[&must[0]].ask);
+            if self.now > begin + BOUND
+                && let Some(id) = must.iter().chain(&replies).next()
+            {
+                let told = self.tell(&self.ledger.probes[id].ask);
                 return self.break_down(format!(
                     "{told} was not delivered in {} s after \"{after}\"",
                     BOUND / SECOND
