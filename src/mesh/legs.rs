@@ -48,6 +48,8 @@ struct Leg {
     /// When the relay was last heard, and how many registrations it did not answer since.
     heard: Instant,
     unanswered: u32,
+    /// It is given up. What frames to it have is known still: their counter never goes back.
+    is_lost: bool,
     /// Who is at the other end, if the relay said so already: its frames may be faster than its word.
     channels: HashMap<u32, Option<PeerId>>,
 }
@@ -73,7 +75,17 @@ impl Legs {
         }
         let window = ReplayWindow::new();
         let channels = HashMap::new();
-        let leg = Leg { ours, theirs: None, sent: 0, window, next: now, heard: now, unanswered: 0, channels };
+        let leg = Leg {
+            ours,
+            theirs: None,
+            sent: 0,
+            window,
+            next: now,
+            heard: now,
+            unanswered: 0,
+            is_lost: false,
+            channels,
+        };
         self.legs.insert(relay, leg);
     }
 
@@ -84,7 +96,7 @@ impl Legs {
 
     /// Relays that answered.
     pub fn registered(&self) -> impl Iterator<Item = PeerId> + '_ {
-        self.legs.iter().filter(|(_, leg)| leg.theirs.is_some()).map(|(&relay, _)| relay)
+        self.legs.iter().filter(|(_, leg)| leg.terms().is_some()).map(|(&relay, _)| relay)
     }
 
     /// The channels to a peer, with their relays.
@@ -111,14 +123,15 @@ impl Legs {
     #[must_use]
     pub fn is_open(&self, relay: PeerId, channel: u32) -> bool {
         let leg = self.legs.get(&relay);
-        leg.is_some_and(|leg| leg.theirs.is_some() && leg.channels.contains_key(&channel))
+        leg.is_some_and(|leg| leg.terms().is_some() && leg.channels.contains_key(&channel))
     }
 
     /// The next relay that is due. Call until `None`.
     pub fn poll_due(&mut self, now: Instant) -> Option<(PeerId, Due)> {
         let (&relay, leg) = self.legs.iter_mut().find(|(_, leg)| leg.next <= now)?;
         let unanswered = leg.unanswered;
-        if unanswered == UNANSWERED_LOST && leg.theirs.take().is_some() {
+        if unanswered == UNANSWERED_LOST && leg.terms().is_some() {
+            leg.is_lost = true;
             return Some((relay, Due::Lost));
         }
         leg.unanswered += 1;
@@ -137,8 +150,8 @@ impl Legs {
     /// The relay said what frames to it have; whether that is new.
     pub fn handle_registered(&mut self, relay: PeerId, theirs: Terms, now: Instant) -> bool {
         let Some(leg) = self.legs.get_mut(&relay) else { return false };
-        let is_new = leg.theirs != Some(theirs);
-        if is_new {
+        let began_anew = leg.theirs != Some(theirs);
+        if began_anew {
             leg.theirs = Some(theirs);
             leg.sent = 0;
             leg.window = ReplayWindow::new();
@@ -146,7 +159,7 @@ impl Legs {
             leg.channels.clear();
         }
         (leg.next, leg.heard, leg.unanswered) = (now + AGAIN, now, 0);
-        is_new
+        std::mem::take(&mut leg.is_lost) || began_anew
     }
 
     /// A channel leads to this peer. `false`: no leg, or too many.
@@ -205,7 +218,7 @@ impl Legs {
         now: Instant,
     ) -> Result<usize, DropReason> {
         let leg = self.legs.get_mut(&relay).ok_or(DropReason::NoLeg)?;
-        let theirs = leg.theirs.ok_or(DropReason::NoLeg)?;
+        let theirs = leg.terms().ok_or(DropReason::NoLeg)?;
         if !leg.channels.contains_key(&channel) {
             return Err(DropReason::NoChannel);
         }
@@ -221,6 +234,11 @@ impl Legs {
 }
 
 impl Leg {
+    /// What frames to the relay have, unless it is given up.
+    fn terms(&self) -> Option<Terms> {
+        self.theirs.filter(|_| !self.is_lost)
+    }
+
     /// `false`: there are too many.
     fn note(&mut self, channel: u32, peer: Option<PeerId>) -> bool {
         let has_room = self.channels.len() < CHANNELS_MAX || self.channels.contains_key(&channel);
@@ -307,6 +325,9 @@ mod tests {
         }
         assert!(now - before > AGAIN_MAX * 3 && legs.poll_timeout().unwrap() - now == AGAIN_MAX);
         assert!(legs.handle_registered(HILL, terms(2), now));
+        let counter = |space: &[u8]| read_frame(space, &terms(2).key).unwrap().counter;
+        let len = legs.wrap(HILL, 5, &mut space, 40, now).unwrap();
+        assert_eq!(counter(&space[..len]), 4, "the relay has seen those before");
     }
 
     #[test]
