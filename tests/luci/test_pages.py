@@ -85,10 +85,19 @@ class Status(Pages):
         self.assertNotIn(answer("peers-json")["rows"][0]["key"], self.browser.text("body"))
 
     def test_a_path_and_a_relay_are_shown_when_the_mesh_has_them(self):
-        self.router.ubus["peers"]["rows"][1] |= {"path": "relayed", "relay": "alice/hill"}
+        relayed = {"address": "192.0.2.4:51888", "kind": "relay", "relay": "alice/hill", "in_use": True,
+                   "round_trip": 80123, "loss": 62}
+        silent = {"address": "203.0.113.9:51888", "kind": "reflexive", "in_use": False, "round_trip": None, "loss": 1000}
+        self.router.ubus["peers"]["rows"][1] |= {
+            "endpoint": "[100::1:7:0:0]:443", "paths": {"why": "silent", "since": 185, "candidates": [relayed, silent]}}
         self.open("status")
-        self.assertEqual([row[3:5] for row in self.browser.rows("#peers")],
-                         [["direct", "-"], ["relayed", "alice/hill"], ["direct", "-"]])
+        self.assertEqual([row[3:6] for row in self.browser.rows("#peers")],
+                         [["direct", "-", "192.0.2.10:40000"], ["by a relay", "alice/hill", "192.0.2.4:51888"],
+                          ["direct", "-", "unknown"]])
+        self.assertEqual(self.browser.rows("#paths"), [
+            ["bob/cellar/gw", "relay", "192.0.2.4:51888", "alice/hill", "80.1 ms", "6.2 %",
+             "yes, since 3 min 5 s: the one before fell silent"],
+            ["bob/cellar/gw", "reflexive", "203.0.113.9:51888", "-", "no answer", "100.0 %", "no"]])
 
     def test_what_was_turned_away_comes_first_with_its_sentence(self):
         self.open("status")
@@ -130,6 +139,7 @@ class Status(Pages):
 
     def test_text_of_other_peoples_rosters_stays_text(self):
         status, peers, flows = (self.router.ubus[name] for name in ("status", "peers", "flows"))
+        hostile_path = {"address": HOSTILE, "kind": HOSTILE, "relay": HOSTILE, "in_use": True, "round_trip": 1, "loss": 0}
         status["owners"][0]["owner"] = HOSTILE
         status["owners"][0]["prefixes"] = [HOSTILE]
         status["node"] = status["version"] = status["interface"] = HOSTILE
@@ -137,7 +147,8 @@ class Status(Pages):
         status["drops"] = {HOSTILE: 5}
         status["rules"][0] |= {"rule": HOSTILE, "file": HOSTILE, "border": HOSTILE, "direction": HOSTILE}
         status["last_reload"] = {"ago": 1, "report": None, "refusal": HOSTILE, "notes": [HOSTILE]}
-        peers["rows"][0] |= {"peer": HOSTILE, "kind": HOSTILE, "endpoint": HOSTILE, "path": HOSTILE, "relay": HOSTILE,
+        peers["rows"][0] |= {"peer": HOSTILE, "kind": HOSTILE, "endpoint": HOSTILE,
+                             "paths": {"why": HOSTILE, "since": 1, "candidates": [hostile_path]},
                              "drops": {HOSTILE: 1}}
         flows["rows"][0] |= {"from": HOSTILE, "to": HOSTILE, "state": HOSTILE, "source": HOSTILE}
         self.open("status")
@@ -434,6 +445,9 @@ class Configuration(Pages):
 class Looks(Pages):
     def test_every_page_fits_a_telephone_and_a_desk_in_light_and_dark(self):
         self.router.ubus["peers"]["rows"][0]["peer"] = "/".join(["a" * 63] * 4)
+        path = {"address": "[2001:db8::7:1]:51888", "kind": "relay", "relay": "alice/hill", "in_use": True,
+                "round_trip": 80123, "loss": 62}
+        self.router.ubus["peers"]["rows"][1]["paths"] = {"why": "silent", "since": 185, "candidates": [path]}
         for page in ("status", "explain", "configuration"):
             for width, dark in ((1100, False), (1100, True), (360, False), (360, True)):
                 self.browser.size(width, 800, mobile=width < 500, dark=dark)

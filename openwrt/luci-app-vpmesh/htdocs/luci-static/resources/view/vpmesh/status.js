@@ -71,7 +71,41 @@ function ago(seconds) {
 	return _('%s ago').format(amount.time(seconds));
 }
 
+// The path to a peer that is in use, where paths are measured.
+function usedPath(peer) {
+	return peer.paths?.candidates.find((path) => path.in_use);
+}
+
+function pathName(path) {
+	return { relay: _('by a relay'), tls: _('inside TLS') }[path?.kind] ?? _('direct');
+}
+
+function whyUsed(why) {
+	return {
+		session: _('the session was made there'),
+		found: _('found by a handshake'),
+		better: _('better than the one before'),
+		silent: _('the one before fell silent')
+	}[why] ?? why;
+}
+
+function pathRows(peer) {
+	const { why, since, candidates } = peer.paths ?? { candidates: [] };
+
+	return candidates.map((path) => [
+		peer.peer,
+		path.kind,
+		path.address ?? _('unknown'),
+		path.relay ?? '-',
+		[ path.round_trip ?? Number.MAX_SAFE_INTEGER,
+			(path.round_trip == null) ? _('no answer') : `${(path.round_trip / 1000).toFixed(1)} ms` ],
+		[ path.loss, `${(path.loss / 10).toFixed(1)} %` ],
+		[ path.in_use ? 0 : 1, path.in_use ? _('yes, since %s: %s').format(amount.time(since), whyUsed(why)) : _('no') ]
+	]);
+}
+
 function peerRow(peer) {
+	const used = usedPath(peer);
 	const turnedAway = sum(peer.drops);
 	const reasons = Object.entries(peer.drops ?? {}).map(([ name, count ]) => `${name} ${count}`).join(', ');
 
@@ -79,9 +113,9 @@ function peerRow(peer) {
 		peer.peer,
 		peer.kind,
 		[ peer.up ? 0 : 1, E('span', { 'class': peer.up ? 'label success' : 'label' }, [ peer.up ? _('up') : _('down') ]) ],
-		peer.path ?? _('direct'),
-		peer.relay ?? '-',
-		peer.endpoint ?? _('unknown'),
+		pathName(used),
+		used?.relay ?? '-',
+		used?.address ?? peer.endpoint ?? _('unknown'),
 		[ peer.handshake ?? Number.MAX_SAFE_INTEGER, (peer.handshake == null) ? _('never') : ago(peer.handshake) ],
 		[ peer.received.bytes, amount.bytes(peer.received.bytes) ],
 		[ peer.sent.bytes, amount.bytes(peer.sent.bytes) ],
@@ -145,6 +179,9 @@ return view.extend({
 		this.peers = table.create('peers',
 			[ _('Peer'), _('Kind'), _('State'), _('Path'), _('Relay'), _('Endpoint'), _('Handshake'), _('Received'),
 			  _('Sent'), _('Turned away') ], _('No peers.'));
+		this.paths = table.create('paths',
+			[ _('Peer'), _('Kind'), _('Address'), _('Relay'), _('Round trip'), _('Lost'), _('In use') ],
+			_('No paths to other gateways are measured.'));
 		this.flowTable = table.create('flows',
 			[ _('Protocol'), _('From'), _('Source'), _('To'), _('Destination'), _('State'), _('Out'), _('Back'), _('Age'),
 			  _('Idle') ], _('No flows.'));
@@ -167,6 +204,7 @@ return view.extend({
 			}, [ _('Read rosters again') ])),
 			section(_('Owners'), wide(this.owners)),
 			section(_('Peers'), this.peersNote, wide(this.peers)),
+			section(_('Paths'), wide(this.paths)),
 			section(_('Turned away'), wide(this.drops),
 				E('details', { 'id': 'never-section', 'style': 'margin-bottom:18px' }, [ this.neverSummary, wide(this.never) ])),
 			section(_('Rules that matched'), this.rulesNote, wide(this.rules)),
@@ -197,6 +235,7 @@ return view.extend({
 			this.showStatus(status);
 		if (!peers.error) {
 			this.peers.update(peers.rows.map(peerRow));
+			this.paths.update(peers.rows.flatMap(pathRows));
 			dom.content(this.peersNote, [ shown(peers.rows.length, peers.total) ]);
 		}
 		if (!flows.error) {
