@@ -203,10 +203,11 @@ impl Relay {
         let other = other.filter(|other| *other != gateway && self.legs.contains_key(other));
         let other = other.ok_or(Refusal::NotHere)?;
         let pair = pair(gateway, other);
-        if let Some(channel) = self.by_pair.get(&pair)
-            && !self.gives_way(*channel, now)
+        // Who is here itself needs no other relay's word for where it is.
+        if let Some(&channel) = self.by_pair.get(&pair)
+            && self.channels.get(&channel).is_some_and(Channel::is_direct)
         {
-            return Ok(*channel);
+            return Ok(channel);
         }
         if !could_flow() {
             return Err(Refusal::Policy);
@@ -288,7 +289,13 @@ impl Relay {
     ) -> Result<Option<u32>, Refusal> {
         let owner = self.legs.get(&from).ok_or(Refusal::NotRegistered)?.owner;
         let pair = pair(from, to);
-        self.asked.remove(&pair).ok_or(Refusal::NotHere)?;
+        let asked = self.asked.remove(&pair);
+        if let Some(&known) = self.by_onward.get(&(relay, onward)) {
+            // Asked for twice, or the gateway began anew: its channel is what it was, if it is its.
+            let is_same = self.by_pair.get(&pair) == Some(&known);
+            return Ok(is_same.then_some(known));
+        }
+        asked.ok_or(Refusal::NotHere)?;
         if let Some(&channel) = self.by_pair.get(&pair)
             && !self.gives_way(channel, now)
         {
@@ -312,8 +319,7 @@ impl Relay {
     /// nothing.
     fn gives_way(&self, channel: u32, now: Instant) -> bool {
         self.channels.get(&channel).is_none_or(|channel| {
-            let is_direct = [channel.pair.0, channel.pair.1].into_iter().all(|node| channel.has_end(node));
-            !is_direct && now.saturating_duration_since(channel.used) > EXTENDS_WITHIN
+            !channel.is_direct() && now.saturating_duration_since(channel.used) > EXTENDS_WITHIN
         })
     }
 
@@ -547,6 +553,11 @@ impl Channel {
         self.ends.iter().any(|end| end.node == node)
     }
 
+    /// Both gateways are here.
+    fn is_direct(&self) -> bool {
+        self.has_end(self.pair.0) && self.has_end(self.pair.1)
+    }
+
     fn is_of(&self, node: PeerId) -> bool {
         self.has_end(node) || self.pair.0 == node || self.pair.1 == node
     }
@@ -725,6 +736,17 @@ mod tests {
         assert_eq!(back, Onward { node: A, channel, is_far: false });
         assert_eq!(bench.relay.accept_far(DALE, 8, 132, bench.now), Err(DropReason::NoChannel));
         assert_eq!(bench.relay.accept_far(FAR, 9, 132, bench.now), Err(DropReason::NoChannel));
+        // The gateway began anew, and asks again.
+        assert_eq!(bench.relay.handle_open_far(A, FAR, bench.now, || true), Ok(()));
+        assert_eq!(bench.relay.handle_extended(DALE, (A, FAR), 9, bench.now), Ok(Some(channel)));
+        assert_eq!(bench.relay.handle_extended(DALE, (A, FAR), 9, bench.now), Ok(Some(channel)));
+        assert_eq!(bench.relay.handle_open_far(A, PeerId(44), bench.now, || true), Ok(()));
+        assert_eq!(
+            bench.relay.handle_extended(DALE, (A, PeerId(44)), 9, bench.now),
+            Ok(None),
+            "another's channel"
+        );
+        assert_eq!(bench.send(A, channel), Ok(DALE));
         // The other relay forgets; or the rosters deny: then it is told.
         assert_eq!(bench.relay.handle_closed(DALE, 9), Some((A, channel)));
         assert_eq!((bench.send(A, channel), bench.relay.size().1), (Err(DropReason::NoChannel), 0));
@@ -760,9 +782,12 @@ mod tests {
         assert_eq!(bench.relay.handle_ended(B, other), None, "it is not B's");
         assert_eq!(bench.relay.handle_ended(PeerId(42), other), Some(A));
         assert_eq!(bench.relay.size().1, 0);
-        // It registers here itself.
+        // It registers here itself, and what a relay says of it is worth nothing any more.
+        let far = extend(&mut bench, DALE, true).unwrap();
         assert!(bench.register(FAR, ALICE).is_some());
-        let direct = bench.open(A, FAR).unwrap();
+        let direct = bench.open(FAR, A).unwrap();
+        assert!(direct != far && bench.send(DALE, far).is_err());
+        assert_eq!((bench.open(A, FAR), bench.send(A, direct)), (Ok(direct), Ok(FAR)));
         bench.now += EXTENDS_WITHIN + Duration::from_secs(1);
         assert_eq!(extend(&mut bench, DALE, true), Err(Refusal::Full));
         assert_eq!(bench.send(FAR, direct), Ok(A));
