@@ -11,7 +11,7 @@ TARGETS := $(shell grep -v '^\#' openwrt/cross/targets | cut -d' ' -f1)
 TARGET ?= x86_64
 comma := ,
 CROSS_FOLDER := .work/cross
-CROSS_FEATURES := os$(if $(MINI),,$(comma)desk$(comma)portmap$(comma)inline$(if $(TLS),$(comma)tls))
+CROSS_FEATURES := os$(if $(MINI),$(comma)compact,$(comma)desk$(comma)portmap$(comma)inline$(if $(TLS),$(comma)tls))
 
 .PHONY: cross cross-all cross-deps test-cross test-cross-all
 

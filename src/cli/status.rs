@@ -20,8 +20,14 @@ fn show(socket: &Path, json: bool) -> Result<(), String> {
     if json {
         return output::print(&(line + "\n")).map_err(|error| error.to_string());
     }
-    let status: DaemonStatus = client::parse(socket, &line).map_err(|error| error.to_string())?;
+    let status = read(socket, &line).map_err(|error| error.to_string())?;
     print(&status).map_err(|error| error.to_string())
+}
+
+/// # Errors
+/// The answer is of another version's daemon.
+pub(super) fn read(socket: &Path, line: &str) -> Result<DaemonStatus, client::AskError> {
+    Ok(DaemonStatus { daemon: client::parse(socket, line)?, engine: client::parse(socket, line)? })
 }
 
 fn print(status: &DaemonStatus) -> std::io::Result<()> {
@@ -32,16 +38,19 @@ fn print(status: &DaemonStatus) -> std::io::Result<()> {
     let mut fact = |name: &str, value: String| table.row([name.to_owned(), value]);
     fact("node", engine.node.to_string());
     fact("key", engine.public_key.to_string());
-    fact("running", format!("{}, vpmesh {}", amount::time(status.uptime), status.version));
-    fact("interface", format!("{}, MTU {}, UDP port {}", status.interface, engine.mtu, status.listen));
-    if let Some(mapped) = &status.mapped {
+    fact("running", format!("{}, vpmesh {}", amount::time(status.daemon.uptime), status.daemon.version));
+    fact(
+        "interface",
+        format!("{}, MTU {}, UDP port {}", status.daemon.interface, engine.mtu, status.daemon.listen),
+    );
+    if let Some(mapped) = &status.daemon.mapped {
         fact("mapped", mapping(mapped));
     }
     fact("addresses", if addresses.is_empty() { "none".to_owned() } else { addresses.join(", ") });
     fact("peers", format!("{}, {} up", engine.peers, engine.peers_up));
     fact("flows", format!("{} of {} at most", engine.flows, engine.flows_max));
     table.print(&mut output, 0);
-    print_kernel(&mut output, &status.kernel);
+    print_kernel(&mut output, &status.daemon.kernel);
     print_reload(&mut output, status);
     print_owners(&mut output, status);
     print_traffic(&mut output, status);
@@ -80,7 +89,7 @@ fn print_kernel(output: &mut Output, kernel: &KernelStatus) {
 }
 
 fn print_reload(output: &mut Output, status: &DaemonStatus) {
-    let Some(last) = &status.last_reload else { return };
+    let Some(last) = &status.daemon.last_reload else { return };
     let ago = amount::time(last.ago);
     match (&last.report, &last.refusal) {
         (Some(report), _) => output.line(format_args!("reload     {ago} ago: {}", reload::sentence(report))),
@@ -95,7 +104,7 @@ fn print_reload(output: &mut Output, status: &DaemonStatus) {
     for note in &last.notes {
         output.line(format_args!("             {}", plain(note)));
     }
-    if let Some(left) = status.unconfirmed {
+    if let Some(left) = status.daemon.unconfirmed {
         let left = amount::time(left);
         output.line(format_args!(
             "             not confirmed: rolled back in {left}; `vpmesh reload --commit`"
@@ -159,15 +168,15 @@ fn print_drops(output: &mut Output, status: &DaemonStatus) {
         any = true;
     }
     let outside = [
-        (u64::from(status.socket_overflows), "socket_overflows", "the UDP socket's buffer was full"),
+        (u64::from(status.daemon.socket_overflows), "socket_overflows", "the UDP socket's buffer was full"),
         (
-            u64::from(status.socket_refused),
+            u64::from(status.daemon.socket_refused),
             "socket_refused",
             "the kernel saw that it is no message for this gateway",
         ),
-        (status.oversized, "oversized", "the kernel handed over a packet larger than the MTU"),
+        (status.daemon.oversized, "oversized", "the kernel handed over a packet larger than the MTU"),
     ];
-    for (name, count, sentence) in reasons(&status.kernel.drops) {
+    for (name, count, sentence) in reasons(&status.daemon.kernel.drops) {
         table.row([name, count.to_string(), format!("in the kernel: {sentence}")]);
         any = true;
     }

@@ -56,7 +56,7 @@ pub(super) fn topology(socket: &Path) -> ExitCode {
 fn show(socket: &Path) -> Result<(), String> {
     let told = |error: client::AskError| error.to_string();
     let status = client::ask(socket, &Request::Status).map_err(told)?;
-    let status: DaemonStatus = client::parse(socket, &status).map_err(told)?;
+    let status = super::status::read(socket, &status).map_err(told)?;
     let (rows, _) = client::ask_rows(socket, &Request::Peers).map_err(told)?;
     let peers: Result<Vec<PeerRow>, _> = rows.iter().map(|row| client::parse(socket, row)).collect();
     let graph = graph(status, &peers.map_err(told)?);
@@ -89,7 +89,7 @@ fn graph(status: DaemonStatus, peers: &[PeerRow]) -> NetworkGraph {
     NetworkGraph {
         kind: "NetworkGraph",
         protocol: "vpmesh",
-        version: status.version,
+        version: status.daemon.version,
         revision: None,
         metric: None,
         label: format!("vpmesh seen from {own}"),

@@ -23,7 +23,7 @@ use super::passages::{Arrival, Passages, datagrams};
 use super::port_mapper::PortMapper;
 use super::question::{Answer, Question};
 use super::resolver::Resolver;
-use super::status::{DaemonStatus, KernelStatus, LastReload, Mapped};
+use super::status::{DaemonStatus, KernelStatus, LastReload, Mapped, OwnStatus};
 use crate::base::{DropReason, is_virtual};
 use crate::engine::{Engine, Event, Now, Offered, Outbox, ReloadReport};
 use crate::mesh::accept::{self, Meaning};
@@ -389,23 +389,25 @@ impl EventLoop {
         let now = self.clock.read();
         match question {
             Question::Status => Answer::Status(Box::new(DaemonStatus {
-                version: env!("CARGO_PKG_VERSION").to_owned(),
-                uptime: now.instant.saturating_duration_since(self.facts.started).as_secs(),
-                interface: self.tun.as_ref().map(|tun| tun.name().to_string()).unwrap_or_default(),
-                listen: self.facts.listen,
-                mapped: self.facts.mapped.clone(),
-                last_reload: self.facts.last_reload.as_ref().map(|(at, last)| LastReload {
-                    ago: now.instant.saturating_duration_since(*at).as_secs(),
-                    ..last.clone()
-                }),
-                socket_overflows: self.udp.overflows(),
-                socket_refused: self.udp.refused(),
-                oversized: self.tun.as_ref().map_or(0, TunDevice::oversized),
-                unconfirmed: self
-                    .facts
-                    .unconfirmed
-                    .map(|until| until.saturating_duration_since(now.instant).as_secs()),
-                kernel: self.facts.kernel.clone(),
+                daemon: OwnStatus {
+                    version: env!("CARGO_PKG_VERSION").to_owned(),
+                    uptime: now.instant.saturating_duration_since(self.facts.started).as_secs(),
+                    interface: self.tun.as_ref().map(|tun| tun.name().to_string()).unwrap_or_default(),
+                    listen: self.facts.listen,
+                    mapped: self.facts.mapped.clone(),
+                    last_reload: self.facts.last_reload.as_ref().map(|(at, last)| LastReload {
+                        ago: now.instant.saturating_duration_since(*at).as_secs(),
+                        ..last.clone()
+                    }),
+                    socket_overflows: self.udp.overflows(),
+                    socket_refused: self.udp.refused(),
+                    oversized: self.tun.as_ref().map_or(0, TunDevice::oversized),
+                    unconfirmed: self
+                        .facts
+                        .unconfirmed
+                        .map(|until| until.saturating_duration_since(now.instant).as_secs()),
+                    kernel: self.facts.kernel.clone(),
+                },
                 engine: self.engine.status(now),
             })),
             Question::Flows => Answer::Flows(self.engine.flows(now)),

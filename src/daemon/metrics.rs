@@ -101,9 +101,9 @@ impl fmt::Display for Exposition<'_> {
         let engine = &status.engine;
         let node = engine.node.to_string();
         head(f, "info", "gauge", "What runs.")?;
-        line(f, "info", &[("node", &node), ("version", &status.version)], 1)?;
-        single(f, "uptime_seconds", "gauge", "Seconds since the daemon started.", status.uptime)?;
-        let reloaded = status.last_reload.as_ref().is_some_and(|last| last.report.is_some());
+        line(f, "info", &[("node", &node), ("version", &status.daemon.version)], 1)?;
+        single(f, "uptime_seconds", "gauge", "Seconds since the daemon started.", status.daemon.uptime)?;
+        let reloaded = status.daemon.last_reload.as_ref().is_some_and(|last| last.report.is_some());
         single(f, "last_reload_ok", "gauge", "Whether the last reload was taken.", u64::from(reloaded))?;
         head(f, "roster_serial", "gauge", "The accepted roster's serial, by owner.")?;
         for owner in &engine.owners {
@@ -132,9 +132,9 @@ impl fmt::Display for Exposition<'_> {
             let count = engine.drops.get(reason.name()).copied().unwrap_or(0);
             line(f, "drops_total", &[("reason", reason.name())], count)?;
         }
-        let overflows = u64::from(status.socket_overflows);
+        let overflows = u64::from(status.daemon.socket_overflows);
         single(f, "socket_overflows_total", "counter", "Datagrams lost in a full socket buffer.", overflows)?;
-        let refused = u64::from(status.socket_refused);
+        let refused = u64::from(status.daemon.socket_refused);
         single(
             f,
             "socket_refused_total",
@@ -142,7 +142,7 @@ impl fmt::Display for Exposition<'_> {
             "Datagrams that were no message for this gateway.",
             refused,
         )?;
-        exposition_of_kernel(f, &status.kernel)?;
+        exposition_of_kernel(f, &status.daemon.kernel)?;
         head(f, "rule_matches_total", "counter", "First packets that a rule matched, by file and line.")?;
         for rule in &engine.rules {
             let (border, line_number) = (rule.border.to_string(), rule.line.to_string());
@@ -154,7 +154,13 @@ impl fmt::Display for Exposition<'_> {
             ];
             line(f, "rule_matches_total", &labels, rule.matches)?;
         }
-        single(f, "oversized_total", "counter", "Packets from the kernel above the MTU.", status.oversized)
+        single(
+            f,
+            "oversized_total",
+            "counter",
+            "Packets from the kernel above the MTU.",
+            status.daemon.oversized,
+        )
     }
 }
 
