@@ -1,0 +1,157 @@
+//! Chains: where no relay has both gateways, two relays do.
+//!
+//! The one registers with the other like a gateway, and has it extend a channel to the far gateway. Each of the two
+//! judges the pair. A chain has two relays and never more: what a relay asks for is not asked for again.
+
+use std::time::{Duration, Instant};
+
+use super::{CHANNELS_MAX, Onward, Relay, pair};
+use crate::base::DropReason;
+use crate::mesh::relaying::Refusal;
+use crate::roster::OwnerId;
+use crate::table::PeerId;
+
+/// How long another relay may take to extend a channel, and how long one that carries nothing is safe from another way.
+pub(super) const EXTENDS_WITHIN: Duration = Duration::from_secs(10);
+
+impl Relay {
+    /// A gateway asks for a channel to one that is not here; whether other relays are to be asked.
+    pub fn handle_open_far(
+        &mut self,
+        gateway: PeerId,
+        other: PeerId,
+        now: Instant,
+        could_flow: impl FnOnce() -> bool,
+    ) -> Result<(), Refusal> {
+        self.wish(gateway, now)?;
+        if other == gateway || !could_flow() {
+            return Err(Refusal::Policy);
+        }
+        if self.asked.len() >= CHANNELS_MAX {
+            return Err(Refusal::Full);
+        }
+        self.asked.insert(pair(gateway, other), now);
+        Ok(())
+    }
+
+    /// Another relay asks for a channel of a gateway there to one here.
+    ///
+    /// # Errors
+    /// Why there is none.
+    pub fn handle_extend(
+        &mut self,
+        relay: PeerId,
+        (from, from_owner): (PeerId, OwnerId),
+        to: PeerId,
+        now: Instant,
+        could_flow: impl FnOnce() -> bool,
+    ) -> Result<u32, Refusal> {
+        self.wish(relay, now)?;
+        if [from, relay].contains(&to) || !self.legs.contains_key(&to) {
+            return Err(Refusal::NotHere);
+        }
+        let pair = pair(from, to);
+        if let Some(&channel) = self.by_pair.get(&pair) {
+            let known = self.channels.get(&channel).is_some_and(|known| known.has_end(relay));
+            if known {
+                return Ok(channel);
+            }
+            if !self.gives_way(channel, now) {
+                return Err(Refusal::Full);
+            }
+        }
+        if !could_flow() {
+            return Err(Refusal::Policy);
+        }
+        self.insert(pair, from_owner, now, |channel| {
+            [relay, to].map(|node| Onward { node, channel, is_far: false })
+        })
+    }
+
+    /// Another relay extended a channel that was asked for: the gateway's own, which goes on there. `None`: there is a
+    /// better one by now.
+    ///
+    /// # Errors
+    /// Why there is none.
+    pub fn handle_extended(
+        &mut self,
+        relay: PeerId,
+        (from, to): (PeerId, PeerId),
+        onward: u32,
+        now: Instant,
+    ) -> Result<Option<u32>, Refusal> {
+        let owner = self.legs.get(&from).ok_or(Refusal::NotRegistered)?.owner;
+        let pair = pair(from, to);
+        let asked = self.asked.remove(&pair);
+        if let Some(&known) = self.by_onward.get(&(relay, onward)) {
+            // Asked for twice, or the gateway began anew: its channel is what it was, if it is its.
+            let is_same = self.by_pair.get(&pair) == Some(&known);
+            return Ok(is_same.then_some(known));
+        }
+        asked.ok_or(Refusal::NotHere)?;
+        if let Some(&channel) = self.by_pair.get(&pair)
+            && !self.gives_way(channel, now)
+        {
+            return Ok(None);
+        }
+        let channel = self.insert(pair, owner, now, |channel| {
+            let near = Onward { node: from, channel, is_far: false };
+            [near, Onward { node: relay, channel: onward, is_far: true }]
+        })?;
+        self.by_onward.insert((relay, onward), channel);
+        Ok(Some(channel))
+    }
+
+    /// Whether a channel may be replaced by another way between the two: it leads through another relay, and carries
+    /// nothing.
+    pub(super) fn gives_way(&self, channel: u32, now: Instant) -> bool {
+        self.channels.get(&channel).is_none_or(|channel| {
+            !channel.is_direct() && now.saturating_duration_since(channel.used) > EXTENDS_WITHIN
+        })
+    }
+
+    /// Where a frame goes that came on this channel of another relay, with which this one registered.
+    ///
+    /// # Errors
+    /// Why it goes nowhere.
+    pub fn accept_far(
+        &mut self,
+        relay: PeerId,
+        onward: u32,
+        len: usize,
+        now: Instant,
+    ) -> Result<Onward, DropReason> {
+        let channel = *self.by_onward.get(&(relay, onward)).ok_or(DropReason::NoChannel)?;
+        self.pass(relay, channel, len, now)
+    }
+
+    /// Another relay closed a channel; the gateway whose channel went on there, and that channel.
+    pub fn handle_closed(&mut self, relay: PeerId, onward: u32) -> Option<(PeerId, u32)> {
+        let channel = self.by_onward.remove(&(relay, onward))?;
+        let near = self.channels.get(&channel)?.ends[0].node;
+        self.close(channel);
+        Some((near, channel))
+    }
+
+    /// Who has frames on this channel says that nothing is behind it any more; who is to be told.
+    pub fn handle_ended(&mut self, node: PeerId, channel: u32) -> Option<PeerId> {
+        let ends = self.channels.get(&channel)?.ends;
+        let other = match ends {
+            [a, b] if a.node == node && !a.is_far => b,
+            [a, b] if b.node == node && !b.is_far => a,
+            _ => return None,
+        };
+        self.close(channel);
+        (!other.is_far).then_some(other.node)
+    }
+
+    /// A channel of another relay that nothing goes on in any more. Call until `None`.
+    pub fn poll_ended(&mut self) -> Option<(PeerId, u32)> {
+        self.ended.pop()
+    }
+
+    /// A relay that this one registered with forgot what it knew: nothing goes on there.
+    pub fn forget_onward(&mut self, relay: PeerId) {
+        self.retain_channels(|channel| !channel.ends.iter().any(|end| end.is_far && end.node == relay));
+    }
+}
