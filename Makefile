@@ -17,6 +17,7 @@ include openwrt/pack/pack.mk
 include openwrt/image/image.mk
 include tests/cli/netjson/netjson.mk
 include tests/luci/luci.mk
+include tests/netns/vm/vm.mk
 include tests/sim/sim.mk
 
 build:

@@ -64,7 +64,8 @@ impl Nft {
     /// # Errors
     /// [`NftError`]; what was in force is.
     pub fn apply(&self, transaction: &str) -> Result<(), NftError> {
-        self.run(&["-j", "-f", "-"], transaction.as_bytes(), APPLY).map(|_| ())
+        // For `-` nft opens /dev/stdin, which not every system has (procd makes none).
+        self.run(&["-j", "-f", "/proc/self/fd/0"], transaction.as_bytes(), APPLY).map(|_| ())
     }
 
     /// A table's named counters, as JSON. Blocks.

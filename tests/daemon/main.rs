@@ -61,11 +61,12 @@ impl Node {
         command
     }
 
-    /// Starts the daemon and waits until it answers.
+    /// Starts the daemon and waits until it has read its files and answers.
     fn start(&mut self) {
         let log = fs::File::create(self.at("log")).unwrap();
         let daemon = self.vpmesh(&["run"]).stderr(log).stdin(Stdio::null()).spawn().unwrap();
         self.daemon = Some(daemon);
+        wait_until("files were read", || self.log().contains("by=\"the start\""));
         wait_until("the daemon answers", || self.vpmesh(&["status"]).output().unwrap().status.success());
     }
 

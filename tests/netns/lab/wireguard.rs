@@ -1,4 +1,5 @@
-//! Stock `wireguard-go`, configured with `wg`, as a user's machine has it.
+//! Stock WireGuard, configured with `wg`, as a user's machine has it: `wireguard-go`, or the kernel's own where
+//! [`KERNEL`] is in the environment (`make test-vm`).
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -13,12 +14,16 @@ use super::process::Process;
 use super::wait::wait_for;
 use super::{Lab, Namespace, reaper};
 
+/// Tells stations to be the kernel's.
+const KERNEL: &str = "VPMESH_LAB_KERNEL_WIREGUARD";
+
 /// A tunnel interface and the process behind it.
 #[derive(Debug)]
 pub struct WireGuard {
     /// Unlike in any other namespace: wireguard-go's sockets all lie in one folder.
     pub interface: String,
-    process: Process,
+    /// The kernel's interface has none.
+    process: Option<Process>,
     namespace: Arc<Namespace>,
 }
 
@@ -36,12 +41,16 @@ impl WireGuard {
     /// Starts it with a key, on a port (0: any). The interface is up and has no address.
     pub fn start(lab: &Lab, namespace: &Arc<Namespace>, key: &PrivateKey, port: u16) -> Self {
         let interface = format!("w{}-{}", std::process::id(), reaper::number());
-        let mut command = namespace.command("wireguard-go");
-        command.arg(&interface).env("WG_PROCESS_FOREGROUND", "1");
-        let process = Process::start(lab, "wireguard-go", &mut command);
-        let tunnel = Self { interface, process, namespace: Arc::clone(namespace) };
-        wait_for("wireguard-go opens its socket", LIMIT, || tunnel.socket().exists().then_some(()));
-        tunnel.wg(&format!("private-key /dev/stdin listen-port {port}"), &key.to_base64());
+        let mut tunnel = Self { interface, process: None, namespace: Arc::clone(namespace) };
+        if std::env::var_os(KERNEL).is_some() {
+            namespace.ip(&format!("link add {} type wireguard", tunnel.interface));
+        } else {
+            let mut command = namespace.command("wireguard-go");
+            command.arg(&tunnel.interface).env("WG_PROCESS_FOREGROUND", "1");
+            tunnel.process = Some(Process::start(lab, "wireguard-go", &mut command));
+            wait_for("wireguard-go opens its socket", LIMIT, || tunnel.socket().exists().then_some(()));
+        }
+        tunnel.wg(&format!("private-key /proc/self/fd/0 listen-port {port}"), &key.to_base64());
         tunnel.namespace.ip(&format!("link set {} up", tunnel.interface));
         tunnel
     }
@@ -58,7 +67,7 @@ impl WireGuard {
         let tunnel = Self::start(lab, namespace, &key, 0);
         let plain: Vec<_> = file.lines().filter(|line| !is_quick(line)).collect();
         let mut setconf = namespace.command("wg");
-        setconf.args(["setconf", &tunnel.interface, "/dev/stdin"]);
+        setconf.args(["setconf", &tunnel.interface, "/proc/self/fd/0"]);
         let outcome = run_with_input(&mut setconf, &(plain.join("\n") + "\n"), LIMIT);
         assert!(outcome.is_success(), "wg setconf failed: {outcome:?}\n{file}");
         let interface = &tunnel.interface;
@@ -89,7 +98,7 @@ impl WireGuard {
         // Setting a key clears the sessions of all peers, but only when it is another one.
         let other = PrivateKey::generate().expect("the system has random bytes");
         for key in [&other, key] {
-            self.wg("private-key /dev/stdin", &key.to_base64());
+            self.wg("private-key /proc/self/fd/0", &key.to_base64());
         }
     }
 
@@ -100,8 +109,11 @@ impl WireGuard {
     }
 
     /// Resident memory and CPU of its process are for comparison.
+    ///
+    /// # Panics
+    /// When it is the kernel's.
     pub fn process_id(&self) -> u32 {
-        self.process.id()
+        self.process.as_ref().expect("wireguard-go is a process").id()
     }
 
     fn wg(&self, line: &str, input: &str) {
