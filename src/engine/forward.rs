@@ -6,7 +6,7 @@
 use std::net::IpAddr;
 use std::time::Instant;
 
-use super::{Engine, Outbox};
+use super::{Engine, Line, Outbox};
 use crate::base::DropReason;
 use crate::packet::{self, Ecn, Packet, TcpFlags, Transport, icmp};
 use crate::table::{Found, Via};
@@ -135,7 +135,7 @@ impl Engine {
         let space = out.space(bytes.len()).ok_or(DropReason::QueueFull)?;
         match self.tunnels.seal(peer, bytes, space, now) {
             Sealed::Send { to, len } => {
-                self.commit(Some(peer), to, mark as u8, len, now, out);
+                self.commit(Line::Peer(peer), to, mark as u8, len, now, out);
                 self.counters.to_peers.add(bytes.len());
                 Ok(())
             }

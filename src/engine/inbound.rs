@@ -3,7 +3,7 @@
 use std::time::Instant;
 
 use super::paths::kind_of;
-use super::{Datagram, Engine, Now, Outbox};
+use super::{Datagram, Engine, Line, Now, Outbox};
 use crate::base::{DropReason, is_virtual};
 use crate::mesh::frame::{FRAME_OVERHEAD, FRAME_TYPE};
 use crate::mesh::paths::Kind;
@@ -74,7 +74,7 @@ impl Engine {
                 match out.space(len) {
                     Some(space) => {
                         space[..len].copy_from_slice(&scratch[..len]);
-                        self.commit(peer, source, 0, len, now, out);
+                        self.commit(Line::Ahead(peer), source, 0, len, now, out);
                     }
                     None => self.counters.drop(DropReason::QueueFull),
                 }
@@ -100,7 +100,7 @@ impl Engine {
         while self.tunnels.has_waiting(peer) {
             let Some(space) = out.space(WAITING_BYTES_MAX) else { return };
             match self.tunnels.seal_waiting(peer, space, now) {
-                Some(Sealed::Send { to, len }) => self.commit(Some(peer), to, 0, len, now, out),
+                Some(Sealed::Send { to, len }) => self.commit(Line::Peer(peer), to, 0, len, now, out),
                 _ => return,
             }
         }
@@ -117,7 +117,9 @@ impl Engine {
     fn settle_tunnels(&mut self, now: Instant, out: &mut Outbox) {
         while let Some(space) = out.space(0) {
             match self.tunnels.handle_timeout(space, now) {
-                Some((peer, Sealed::Send { to, len })) => self.commit(Some(peer), to, 0, len, now, out),
+                Some((peer, Sealed::Send { to, len })) => {
+                    self.commit(Line::Ahead(Some(peer)), to, 0, len, now, out);
+                }
                 Some(_) => {}
                 None => break,
             }

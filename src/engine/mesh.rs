@@ -7,7 +7,7 @@
 use std::net::Ipv6Addr;
 use std::time::Instant;
 
-use super::{Engine, Outbox};
+use super::{Engine, Line, Outbox};
 use crate::base::{DropReason, link_address};
 use crate::mesh::wire::{Message, WireError};
 use crate::packet::link::{self, Link};
@@ -72,7 +72,7 @@ impl Engine {
     ) -> Result<(), DropReason> {
         let mut packet = [0; link::LINK_MTU];
         let len = self.wrap_control(peer, message, &mut packet)?;
-        self.send_link(peer, &packet[..len], now, out)
+        self.send_link(Line::Ahead(Some(peer)), &packet[..len], now, out)
     }
 
     /// Writes a message as the packet that a mesh node is sent; its length.
@@ -91,15 +91,16 @@ impl Engine {
     /// Sends a mesh node a packet between its link-local address and ours.
     pub(super) fn send_link(
         &mut self,
-        peer: PeerId,
+        line: Line,
         packet: &[u8],
         now: Instant,
         out: &mut Outbox,
     ) -> Result<(), DropReason> {
+        let peer = line.peer().ok_or(DropReason::NoRoute)?;
         let space = out.space(packet.len()).ok_or(DropReason::QueueFull)?;
         match self.tunnels.seal(peer, packet, space, now) {
             Sealed::Send { to, len } => {
-                self.commit(Some(peer), to, 0, len, now, out);
+                self.commit(line, to, 0, len, now, out);
                 Ok(())
             }
             Sealed::Waits => Ok(()),

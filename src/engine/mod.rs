@@ -7,6 +7,7 @@
 //! The way of a packet: [`inbound`] opens what comes from the network, [`outbound`] takes what comes from the kernel,
 //! and both give it to [`forward`], where it is checked, judged and sent on.
 
+pub mod backlog;
 mod control;
 mod counters;
 mod forward;
@@ -40,7 +41,7 @@ use crate::tunnel::Tunnels;
 pub use crate::tunnel::{CROWDING_MAX, Crowding, Steering};
 
 pub use counters::Counters;
-pub use outbox::{Outbox, Transmit};
+pub use outbox::{Line, Outbox, Transmit};
 pub use reload::ReloadReport;
 pub use report::{
     BorderAnswer, ExplainAnswer, ExplainVerdict, FlowRow, PathRow, PathsRow, PeerRow, Status, Traffic,

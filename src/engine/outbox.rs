@@ -6,6 +6,7 @@
 use std::net::{IpAddr, SocketAddr};
 
 use crate::mesh::frame::FRAME_OVERHEAD;
+use crate::roster::OwnerId;
 use crate::table::PeerId;
 use crate::tunnel::{Endpoint, HANDSHAKE_MAX, SEAL_OVERHEAD};
 
@@ -24,9 +25,33 @@ pub struct Outbox {
     ends: Vec<usize>,
 }
 
+/// Which line a datagram waits in where the socket has no room ([`backlog`](super::backlog)).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Line {
+    /// What nodes say to each other, and handshakes; `None`: an answer to somebody who may be no peer.
+    Ahead(Option<PeerId>),
+    /// What a peer is sent.
+    Peer(PeerId),
+    /// On a relay: frames of this owner's gateways.
+    Owner(OwnerId),
+    /// Handshakes among them.
+    OwnerAhead(OwnerId),
+}
+
+impl Line {
+    /// Who is to get it.
+    pub(super) fn peer(self) -> Option<PeerId> {
+        match self {
+            Self::Ahead(peer) => peer,
+            Self::Peer(peer) => Some(peer),
+            Self::Owner(_) | Self::OwnerAhead(_) => None,
+        }
+    }
+}
+
 #[derive(Debug)]
 struct Train {
-    peer: Option<PeerId>,
+    line: Line,
     to: Endpoint,
     ecn: u8,
     start: usize,
@@ -39,8 +64,7 @@ struct Train {
 /// Datagrams to one place: one, or a train of `segment` bytes each of which the last may be shorter.
 #[derive(Debug, Clone, Copy)]
 pub struct Transmit<'a> {
-    /// `None`: an answer to somebody who may be no peer.
-    pub peer: Option<PeerId>,
+    pub line: Line,
     pub destination: SocketAddr,
     /// The address to send from; `None`: the system's choice.
     pub local: Option<IpAddr>,
@@ -66,7 +90,7 @@ impl Outbox {
     /// What goes to the network, in order.
     pub fn transmits(&self) -> impl Iterator<Item = Transmit<'_>> {
         self.trains.iter().map(|train| Transmit {
-            peer: train.peer,
+            line: train.line,
             destination: train.to.address,
             local: train.to.local,
             ecn: train.ecn,
@@ -103,17 +127,17 @@ impl Outbox {
 
     /// Takes the `len` bytes at the front of the last [`Outbox::space`], for an address of the underlay.
     #[inline(never)]
-    pub(super) fn push_datagram(&mut self, peer: Option<PeerId>, to: Endpoint, ecn: u8, len: usize) {
+    pub(super) fn push_datagram(&mut self, line: Line, to: Endpoint, ecn: u8, len: usize) {
         let (start, end) = (self.used, self.used + len);
         self.used = end;
         if let Some(train) = self.trains.last_mut()
-            && train.takes(peer, &to, ecn, len)
+            && train.takes(line, &to, ecn, len)
         {
             train.closed = len < train.segment;
             train.end = end;
             return;
         }
-        self.trains.push(Train { peer, to, ecn, start, end, segment: len, closed: false });
+        self.trains.push(Train { line, to, ecn, start, end, segment: len, closed: false });
     }
 
     /// Takes a packet for the kernel; `false` when the outbox is full.
@@ -129,10 +153,10 @@ impl Outbox {
 }
 
 impl Train {
-    fn takes(&self, peer: Option<PeerId>, to: &Endpoint, ecn: u8, len: usize) -> bool {
+    fn takes(&self, line: Line, to: &Endpoint, ecn: u8, len: usize) -> bool {
         !self.closed
-            && self.peer.is_some()
-            && self.peer == peer
+            && self.line != Line::Ahead(None)
+            && self.line == line
             && self.to == *to
             && self.ecn == ecn
             && len <= self.segment
@@ -151,7 +175,7 @@ mod tests {
 
     fn put(outbox: &mut Outbox, peer: u32, len: usize) {
         assert!(outbox.space(len).is_some());
-        outbox.push_datagram(Some(PeerId(peer)), to(1), 0, len);
+        outbox.push_datagram(Line::Peer(PeerId(peer)), to(1), 0, len);
     }
 
     #[test]

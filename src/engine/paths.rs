@@ -11,7 +11,7 @@ use std::time::Instant;
 use super::relaying::{channel_endpoint, could_flow};
 use super::report::{PathRow, PathsRow};
 use super::world::World;
-use super::{Engine, Now, Outbox};
+use super::{Engine, Line, Now, Outbox};
 use crate::base::{DropReason, VirtualEndpoint};
 use crate::mesh::accept::hash;
 use crate::mesh::paths::{Kind, PathView, Paths, Seen, Wish, is_probeable};
@@ -256,7 +256,7 @@ impl Engine {
         let space = out.space(len).ok_or(DropReason::QueueFull)?;
         match self.tunnels.seal_probe(peer, &packet[..len], space, now) {
             crate::tunnel::Sealed::Send { len, .. } => {
-                self.commit(Some(peer), to, 0, len, now, out);
+                self.commit(Line::Ahead(Some(peer)), to, 0, len, now, out);
                 Ok(())
             }
             crate::tunnel::Sealed::Waits => Ok(()),

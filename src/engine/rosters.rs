@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::world::PeerKind;
-use super::{Engine, Event, Now, Outbox};
+use super::{Engine, Event, Line, Now, Outbox};
 use crate::base::signify::Signature;
 use crate::base::{DropReason, LINK_PORT, Name};
 use crate::mesh::accept::hash;
@@ -432,7 +432,7 @@ impl Engine {
         while let Some((via, mut packet)) = self.travel.stack.poll_packet() {
             sent = true;
             let outcome = match via {
-                Via::Peer(peer) if is_link(&packet) => self.send_link(peer, &packet, now, out),
+                Via::Peer(peer) if is_link(&packet) => self.send_link(Line::Peer(peer), &packet, now, out),
                 // What this host says to a station goes the way of all that this host says.
                 _ => self.forward(&mut packet, Via::Kernel, Ecn::NotCapable, now, out),
             };

@@ -227,6 +227,54 @@ fn frames_that_are_forged_or_sent_again_reach_nobody() {
 }
 
 #[test]
+fn where_the_way_out_of_a_relay_is_narrow_an_owners_flood_takes_its_own_turns_alone() {
+    let mut town = town();
+    town.cut(&[[ATTIC, CELLAR], [ATTIC, DEN], [CELLAR, DEN]]);
+    assert_eq!(sent(&mut town, LAPTOP, TV, 53), 1);
+    assert_eq!((sent(&mut town, NAS, LAPTOP, 7), sent(&mut town, LAPTOP, NAS, 7)), (1, 1));
+    town.narrow(HILL);
+    let answer = |town: &Town| ip::udp(town.v6(TV), 53, town.v6(LAPTOP), 1_000, 1_200);
+    let packet = |town: &Town| ip::udp(town.v6(NAS), 1_000, town.v6(LAPTOP), 7, 1_200);
+    // Both owners' frames go to one gateway: bob's first, and many more.
+    for _ in 0..400 {
+        let answer = answer(&town);
+        town.send(TV, &answer);
+    }
+    for _ in 0..10 {
+        let packet = packet(&town);
+        town.send(NAS, &packet);
+    }
+    for _ in 0..400 {
+        let answer = answer(&town);
+        town.send(TV, &answer);
+    }
+    // The cellar's gateway registers again.
+    let now = town.now;
+    town.gateway(CELLAR).engine.handle_addresses(vec!["192.0.2.77".parse().unwrap()], now);
+    town.listens = true;
+    town.settle();
+    let cellar = town.at(CELLAR);
+    assert!(!town.heard.iter().any(|(to, _)| *to == cellar), "the way out has no room");
+    town.widen(HILL, 1_000);
+    assert!(town.heard.iter().any(|(to, _)| *to == cellar), "what nodes say goes first");
+    let lost = town.widen(HILL, 40_000);
+    let (answers, packets) = arrived(&mut town);
+    assert_eq!(packets, 10, "alice's wait for as many of bob's, and no more: {answers}");
+    assert!((5..25).contains(&answers), "{answers}");
+    let lost = lost + town.widen(HILL, 1 << 20);
+    let (rest, none) = arrived(&mut town);
+    assert!(none == 0 && rest > 100 && lost > 400, "{none} {rest} {lost}");
+}
+
+/// How many of bob's packets and of alice's reached the laptop.
+fn arrived(town: &mut Town) -> (usize, usize) {
+    let nas = town.v6(NAS).to_string().parse::<std::net::Ipv6Addr>().unwrap().octets();
+    let packets = town.received(LAPTOP);
+    let alices = packets.iter().filter(|packet| packet[8..24] == nas).count();
+    (packets.len() - alices, alices)
+}
+
+#[test]
 fn what_says_that_it_comes_from_a_virtual_address_is_dropped_at_the_door() {
     let mut town = town();
     town.inject("[100::1:0:0:0]:443".parse().unwrap(), ATTIC, vec![4; 100]);

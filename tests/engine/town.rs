@@ -7,6 +7,7 @@ use std::time::{Duration, Instant, SystemTime};
 
 use vpmesh::base::signify::OwnerSecret;
 use vpmesh::base::{PrivateKey, PublicKey};
+use vpmesh::engine::backlog::Backlog;
 use vpmesh::engine::{Datagram, Engine, EngineConfig, Event, Now, Outbox, ReloadError, ReloadReport};
 use vpmesh::mesh::accept::Own;
 use vpmesh::mesh::sync::Shelf;
@@ -36,6 +37,8 @@ pub struct Gateway {
     out: Outbox,
     /// What the kernel was given.
     pub kernel: Vec<Vec<u8>>,
+    /// Its way out has no room: what waits, and how many datagrams had to go.
+    pub narrow: Option<(Backlog, u64)>,
 }
 
 struct Station {
@@ -135,6 +138,7 @@ impl Town {
                 at,
                 out: Outbox::with_capacity(1 << 18, 1 << 18),
                 kernel: vec![],
+                narrow: None,
             };
             town.gateways.insert((*path).to_owned(), gateway);
         }
@@ -276,6 +280,28 @@ impl Town {
         self.gateway(gateway).engine.flows(now).len()
     }
 
+    /// The way out of a gateway or relay has no room from now on.
+    pub fn narrow(&mut self, gateway: &str) {
+        self.gateway(gateway).narrow = Some((Backlog::default(), 0));
+    }
+
+    /// Its way out had room for so many octets; how many datagrams were lost so far.
+    pub fn widen(&mut self, gateway: &str, mut octets: usize) -> u64 {
+        let gateway = self.gateway(gateway);
+        let (at, (backlog, lost)) = (gateway.at, gateway.narrow.as_mut().unwrap());
+        let (mut wire, lost) = (Vec::new(), *lost);
+        while let Some(transmit) = backlog.first().filter(|_| octets > 0) {
+            let length = transmit.bytes.len();
+            let segments = transmit.bytes.chunks(transmit.segment);
+            wire.extend(segments.map(|bytes| (at, transmit.destination, bytes.to_vec())));
+            octets = octets.saturating_sub(length);
+            backlog.advance(length);
+        }
+        wire.reverse();
+        self.run(wire);
+        lost
+    }
+
     /// Runs what is due until nothing is.
     pub fn settle(&mut self) {
         let now = self.now;
@@ -372,6 +398,11 @@ fn engine(path: &str, seed: u8, now: Now) -> Engine {
 impl Gateway {
     fn drain(&mut self) -> Vec<(SocketAddr, SocketAddr, Vec<u8>)> {
         let at = self.at;
+        if let Some((backlog, lost)) = &mut self.narrow {
+            *lost += self.out.transmits().map(|transmit| backlog.push(&transmit)).sum::<u64>();
+            self.out.clear();
+            return Vec::new();
+        }
         let trains = self.out.transmits().flat_map(|transmit| {
             let segments = transmit.bytes.chunks(transmit.segment);
             segments.map(move |bytes| (at, transmit.destination, bytes.to_vec()))

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
-use vpmesh::engine::Transmit;
+use vpmesh::engine::{Line, Transmit};
 use vpmesh::os::tls::{Arrival, ListenError, Patience, TlsPort, bind, frame};
 use vpmesh::table::PeerId;
 
@@ -34,7 +34,7 @@ async fn client(at: SocketAddr, patience: Patience) -> (TlsPort, SocketAddr) {
 }
 
 fn send(port: &mut TlsPort, destination: SocketAddr, bytes: &[u8], segment: usize) {
-    port.send(&Transmit { peer: None, destination, local: None, ecn: 0, bytes, segment });
+    port.send(&Transmit { line: Line::Ahead(None), destination, local: None, ecn: 0, bytes, segment });
 }
 
 /// What comes until so many datagrams did, and from where.

@@ -4,10 +4,11 @@ use std::net::{IpAddr, SocketAddr};
 use std::num::NonZeroU32;
 use std::time::Instant;
 
-use vpmesh::engine::{CROWDING_MAX, Crowding, Steering, Transmit};
+use vpmesh::engine::{CROWDING_MAX, Crowding, Line, Steering, Transmit};
 use vpmesh::os::batch::Batch;
 use vpmesh::os::path_mtu::path_mtu;
 use vpmesh::os::udp::{BindError, ReceiveSlots, UdpOptions, UdpPort};
+use vpmesh::table::PeerId;
 
 use crate::namespace::{block_on, in_namespace, ip};
 
@@ -52,7 +53,7 @@ async fn receive(port: &mut UdpPort, bytes: usize) -> Vec<Came> {
 }
 
 fn train(destination: SocketAddr, bytes: &[u8], segment: usize) -> Transmit<'_> {
-    Transmit { peer: None, destination, local: None, ecn: 0, bytes, segment }
+    Transmit { line: Line::Peer(PeerId(0)), destination, local: None, ecn: 0, bytes, segment }
 }
 
 #[expect(clippy::disallowed_methods, reason = "the test is the shell here")]

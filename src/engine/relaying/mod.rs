@@ -15,7 +15,7 @@ use std::time::Instant;
 use hashbrown::HashMap;
 
 use super::world::World;
-use super::{Engine, Outbox};
+use super::{Engine, Line, Outbox};
 use crate::base::{DropReason, VirtualEndpoint, is_virtual};
 use crate::mesh::frame::{FRAME_OVERHEAD, FrameKey, frame_index};
 use crate::mesh::legs::{Due, Legs};
@@ -96,7 +96,7 @@ impl Engine {
     #[inline]
     pub(super) fn commit(
         &mut self,
-        peer: Option<PeerId>,
+        line: Line,
         to: Endpoint,
         ecn: u8,
         len: usize,
@@ -104,16 +104,16 @@ impl Engine {
         out: &mut Outbox,
     ) {
         if is_virtual(to.address.ip()) {
-            self.commit_virtual(peer, to, ecn, len, now, out);
+            self.commit_virtual(line, to, ecn, len, now, out);
         } else {
-            out.push_datagram(peer, to, ecn, len);
+            out.push_datagram(line, to, ecn, len);
         }
     }
 
     #[cold]
     fn commit_virtual(
         &mut self,
-        peer: Option<PeerId>,
+        line: Line,
         to: Endpoint,
         ecn: u8,
         len: usize,
@@ -121,11 +121,11 @@ impl Engine {
         out: &mut Outbox,
     ) {
         match VirtualEndpoint::of(to.address) {
-            None | Some(VirtualEndpoint::Tls { .. }) => out.push_datagram(peer, to, ecn, len),
+            None | Some(VirtualEndpoint::Tls { .. }) => out.push_datagram(line, to, ecn, len),
             Some(VirtualEndpoint::Relay { slot, channel }) => {
-                if let Err(reason) = self.commit_relayed((slot, channel), peer, ecn, len, now, out) {
+                if let Err(reason) = self.commit_relayed((slot, channel), line, ecn, len, now, out) {
                     self.counters.drop(reason);
-                    if let Some(peer) = peer {
+                    if let Some(peer) = line.peer() {
                         self.ask_relays(peer, now, out);
                     }
                 }
@@ -136,7 +136,7 @@ impl Engine {
     fn commit_relayed(
         &mut self,
         (slot, channel): (u16, u32),
-        peer: Option<PeerId>,
+        line: Line,
         ecn: u8,
         len: usize,
         now: Instant,
@@ -146,7 +146,7 @@ impl Engine {
         let to = self.tunnels.endpoint(relay).ok_or(DropReason::NoSession)?;
         let space = out.space(0).ok_or(DropReason::QueueFull)?;
         let len = self.relaying.legs.wrap(relay, channel, space, len, now)?;
-        out.push_datagram(peer, to, ecn, len);
+        out.push_datagram(line, to, ecn, len);
         Ok(())
     }
 

@@ -6,9 +6,9 @@ use hashbrown::HashSet;
 
 use super::{Relaying, could_talk};
 use crate::base::{DropReason, PublicKey};
-use crate::engine::{Engine, Outbox};
+use crate::engine::{Engine, Line, Outbox};
 use crate::mesh::frame::{FRAME_OVERHEAD, frame_channel, frame_index};
-use crate::mesh::relay::{Quota, Relay};
+use crate::mesh::relay::{Passed, Quota, Relay};
 use crate::mesh::relaying::{Introduction, Refusal, Relaying as Said, Terms};
 use crate::packet::{Ecn, TokenBucket};
 use crate::table::PeerId;
@@ -35,8 +35,8 @@ impl Engine {
         } else {
             relay.accept(from, datagram, now).map_err(|reason| (reason, frame_channel(datagram)))
         };
-        let onward = match accepted {
-            Ok(onward) => onward,
+        let Passed { onward, owner } = match accepted {
+            Ok(passed) => passed,
             Err((reason, channel)) => {
                 let limit = || TokenBucket::new(CLOSED_PER_SECOND, CLOSED_PER_SECOND, now);
                 if reason == DropReason::NoChannel && closed.get_or_insert_with(limit).take(now) {
@@ -55,7 +55,9 @@ impl Engine {
         } else {
             relay.write(onward, datagram, space)?
         };
-        self.commit(Some(onward.node), to, outer as u8, len, now, out);
+        let is_handshake = is_handshake(&datagram[FRAME_OVERHEAD..]);
+        let line = if is_handshake { Line::OwnerAhead(owner) } else { Line::Owner(owner) };
+        self.commit(line, to, outer as u8, len, now, out);
         Ok(())
     }
 
@@ -73,7 +75,7 @@ impl Engine {
         let (Some(relay), Some(owner)) = (&mut self.relaying.relay, owner) else {
             return Err(DropReason::NotControl);
         };
-        match relay.handle_register(gateway, owner, theirs, ours, now) {
+        match relay.handle_register(gateway, owner, theirs, ours, now)? {
             Some(terms) => self.say(gateway, Said::Registered { terms, observed }, now, out),
             None => self.say(gateway, Said::Refused { peer: self.own_key, why: Refusal::Full }, now, out),
         }
@@ -135,4 +137,9 @@ impl Engine {
         let pairs = relay.pairs().into_iter().filter_map(|(a, b)| Some([key(a)?, key(b)?]));
         (relay.size().0, pairs.collect())
     }
+}
+
+/// Whether a sealed datagram is a handshake, or a cookie: nothing of a session can come before it.
+fn is_handshake(sealed: &[u8]) -> bool {
+    matches!(sealed, [1..=3, 0, 0, 0, ..])
 }

@@ -5,7 +5,7 @@
 
 use std::time::{Duration, Instant};
 
-use super::{CHANNELS_MAX, Onward, Relay, pair};
+use super::{CHANNELS_MAX, Onward, Passed, Relay, pair};
 use crate::base::DropReason;
 use crate::mesh::relaying::Refusal;
 use crate::roster::OwnerId;
@@ -120,7 +120,7 @@ impl Relay {
         onward: u32,
         len: usize,
         now: Instant,
-    ) -> Result<Onward, DropReason> {
+    ) -> Result<Passed, DropReason> {
         let channel = *self.by_onward.get(&(relay, onward)).ok_or(DropReason::NoChannel)?;
         self.pass(relay, channel, len, now)
     }

@@ -34,9 +34,9 @@ pub const CHANNEL_LASTS: Duration = Duration::from_secs(300);
 /// How often what is past its time is looked for.
 const SWEEP: Duration = Duration::from_secs(30);
 
-/// Channels that one gateway may ask for in a second, and at once.
-const OPENS_PER_SECOND: u32 = 50;
-const OPENS_AT_ONCE: u32 = 2_000;
+/// Wishes of one gateway in a second, and at once: channels mostly.
+const WISHES_PER_SECOND: u32 = 50;
+const WISHES_AT_ONCE: u32 = 2_000;
 /// The most channels of all owners.
 const CHANNELS_MAX: usize = 1 << 16;
 
@@ -81,6 +81,14 @@ pub struct Onward {
     pub is_far: bool,
 }
 
+/// A frame that was accepted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Passed {
+    pub onward: Onward,
+    /// In whose share it is.
+    pub owner: OwnerId,
+}
+
 #[derive(Debug)]
 struct Leg {
     owner: OwnerId,
@@ -91,7 +99,7 @@ struct Leg {
     sent: u64,
     window: ReplayWindow,
     registered: Instant,
-    /// Each of its wishes is told to another one.
+    /// What it asks for is answered, and told to another one.
     wishes: TokenBucket,
 }
 
@@ -124,6 +132,9 @@ impl Relay {
 
     /// A gateway registers, or another relay. `ours` is what its frames are to have, if it is new; what it has already it keeps, as long
     /// as it asks for the same. `None`: its owner has as many legs as it may.
+    ///
+    /// # Errors
+    /// [`DropReason::ControlLimited`]: it says so more often than it needs to.
     pub fn handle_register(
         &mut self,
         gateway: PeerId,
@@ -131,25 +142,29 @@ impl Relay {
         theirs: Terms,
         ours: Terms,
         now: Instant,
-    ) -> Option<Terms> {
-        if let Some(leg) = self.legs.get_mut(&gateway)
-            && leg.theirs == theirs
-            && leg.owner == owner
-        {
-            leg.registered = now;
-            return Some(leg.ours);
+    ) -> Result<Option<Terms>, DropReason> {
+        if let Some(leg) = self.legs.get_mut(&gateway) {
+            if !leg.wishes.take(now) {
+                return Err(DropReason::ControlLimited);
+            }
+            if leg.theirs == theirs && leg.owner == owner {
+                leg.registered = now;
+                return Ok(Some(leg.ours));
+            }
         }
         let is_new = !self.legs.contains_key(&gateway);
         let share = self.owners.entry(owner).or_insert_with(|| Share::new(self.quota, now));
         if is_new && share.legs >= self.quota.legs {
             self.counts.refused += 1;
-            return None;
+            return Ok(None);
         }
         share.legs += u32::from(is_new);
-        let wishes = TokenBucket::new(OPENS_PER_SECOND, OPENS_AT_ONCE, now);
+        // Who registers anew has no more wishes than before.
+        let wishes = self.legs.remove(&gateway).map(|leg| leg.wishes);
+        let wishes = wishes.unwrap_or_else(|| TokenBucket::new(WISHES_PER_SECOND, WISHES_AT_ONCE, now));
         let leg = Leg { owner, ours, theirs, sent: 0, window: ReplayWindow::new(), registered: now, wishes };
         self.legs.insert(gateway, leg);
-        Some(ours)
+        Ok(Some(ours))
     }
 
     /// A gateway asks for a channel to another; `could_flow` judges the pair, if it comes to that.
@@ -233,7 +248,7 @@ impl Relay {
     ///
     /// # Errors
     /// Why it goes nowhere.
-    pub fn accept(&mut self, node: PeerId, datagram: &[u8], now: Instant) -> Result<Onward, DropReason> {
+    pub fn accept(&mut self, node: PeerId, datagram: &[u8], now: Instant) -> Result<Passed, DropReason> {
         let leg = self.legs.get_mut(&node).ok_or(DropReason::NoLeg)?;
         let header = read_frame(datagram, &leg.ours.key).ok_or(DropReason::BadFrame)?;
         if header.index != leg.ours.index {
@@ -245,7 +260,7 @@ impl Relay {
         self.pass(node, header.channel, datagram.len(), now)
     }
 
-    fn pass(&mut self, node: PeerId, channel: u32, len: usize, now: Instant) -> Result<Onward, DropReason> {
+    fn pass(&mut self, node: PeerId, channel: u32, len: usize, now: Instant) -> Result<Passed, DropReason> {
         let channel = self.channels.get_mut(&channel).ok_or(DropReason::NoChannel)?;
         let onward = match channel.ends {
             [a, b] if a.node == node => b,
@@ -262,7 +277,7 @@ impl Relay {
         }
         self.counts.frames += 1;
         self.counts.octets += len as u64;
-        Ok(onward)
+        Ok(Passed { onward, owner })
     }
 
     /// Writes a frame that was accepted to the front of `space`, as the frame to a leg; its length.

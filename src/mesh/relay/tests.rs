@@ -35,7 +35,7 @@ impl Bench {
 
     fn register(&mut self, gateway: PeerId, owner: OwnerId) -> Option<Terms> {
         let theirs = terms(gateway.0 + 10);
-        self.relay.handle_register(gateway, owner, theirs, ours(gateway), self.now)
+        self.relay.handle_register(gateway, owner, theirs, ours(gateway), self.now).unwrap()
     }
 
     fn open(&mut self, from: PeerId, to: PeerId) -> Result<u32, Refusal> {
@@ -53,7 +53,7 @@ impl Bench {
 
     fn forward(&mut self, from: PeerId, frame: &[u8]) -> Result<(PeerId, Vec<u8>), DropReason> {
         let mut space = vec![0; 2_000];
-        let onward = self.relay.accept(from, frame, self.now)?;
+        let Passed { onward, .. } = self.relay.accept(from, frame, self.now)?;
         if onward.is_far {
             return Ok((onward.node, Vec::new()));
         }
@@ -135,7 +135,7 @@ fn a_channel_goes_on_at_another_relay_and_comes_back_from_there() {
     assert_eq!(bench.relay.handle_open_far(A, FAR, bench.now, || true), Ok(()));
     let channel = bench.relay.handle_extended(DALE, (A, FAR), 9, bench.now).unwrap().unwrap();
     assert_eq!(bench.send(A, channel), Ok(DALE));
-    let back = bench.relay.accept_far(DALE, 9, 132, bench.now).unwrap();
+    let back = bench.relay.accept_far(DALE, 9, 132, bench.now).unwrap().onward;
     assert_eq!(back, Onward { node: A, channel, is_far: false });
     assert_eq!(bench.relay.accept_far(DALE, 8, 132, bench.now), Err(DropReason::NoChannel));
     assert_eq!(bench.relay.accept_far(FAR, 9, 132, bench.now), Err(DropReason::NoChannel));
@@ -213,11 +213,30 @@ fn a_gateway_that_registers_anew_keeps_its_channels_and_old_frames_are_worth_not
     let channel = bench.open(A, B).unwrap();
     assert_eq!(bench.register(A, ALICE), Some(ours(A)));
     let old = bench.frame(ours(A), channel, &[7; 100]);
-    let ours = bench.relay.handle_register(A, ALICE, terms(50), terms(60), bench.now).unwrap();
+    let ours = bench.relay.handle_register(A, ALICE, terms(50), terms(60), bench.now).unwrap().unwrap();
     assert_eq!(ours, terms(60));
     assert_eq!(bench.forward(A, &old), Err(DropReason::BadFrame));
     let frame = bench.frame(ours, channel, &[7; 100]);
     assert_eq!(bench.forward(A, &frame).unwrap().0, B);
+}
+
+#[test]
+fn wishes_are_bounded_and_are_not_had_anew_by_registering() {
+    let mut bench = Bench::new(Quota::default());
+    let mut asked = 0;
+    while bench.open(A, PeerId(9)) == Err(Refusal::NotHere) {
+        asked += 1;
+    }
+    assert_eq!((asked, bench.open(A, PeerId(9))), (WISHES_AT_ONCE, Err(Refusal::Full)));
+    let register = |bench: &mut Bench, number| {
+        bench.relay.handle_register(A, ALICE, terms(number), terms(number + 100), bench.now)
+    };
+    assert_eq!(register(&mut bench, 70), Err(DropReason::ControlLimited));
+    bench.now += Duration::from_millis(40);
+    assert_eq!(register(&mut bench, 70), Ok(Some(terms(170))));
+    assert_eq!(bench.open(A, B), Ok(0));
+    assert_eq!(bench.open(A, PeerId(9)), Err(Refusal::Full));
+    assert_eq!(bench.open(B, PeerId(9)), Err(Refusal::NotHere), "others have theirs");
 }
 
 #[test]

@@ -7,7 +7,6 @@
 //! One socket is opened first. Once it is known what comes ([`UdpPort::steer`]), others share its port, one for each
 //! kind of datagram, so that none of them pushes another out of its buffer.
 
-mod backlog;
 mod codel;
 mod gso;
 mod queue;
@@ -27,7 +26,7 @@ use tokio::io::Interest;
 
 use super::sockopt;
 use crate::engine::Steering;
-use backlog::Backlog;
+use crate::engine::backlog::Backlog;
 use gso::RefusedPaths;
 use queue::Queue;
 

@@ -7,9 +7,9 @@ use std::time::{Duration, Instant};
 use quinn_udp::{EcnCodepoint, UdpSockRef};
 use tokio::io::Interest;
 
-use super::backlog::count;
 use super::{UdpPort, to_socket, view};
 use crate::engine::Transmit;
+use crate::engine::backlog::count;
 
 /// Bytes of one train at most: what fits one IP packet, as the kernel counts it.
 const TRAIN_MAX: usize = 65_000;
