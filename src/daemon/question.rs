@@ -11,12 +11,12 @@ use crate::roster::{Party, Service};
 
 /// A request, as it stands on its line.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(tag = "cmd", rename_all = "lowercase")]
+#[serde(tag = "cmd", rename_all = "lowercase", try_from = "Line")]
 pub enum Request {
     Status,
     Flows {
         /// Only so many, those that carried most, the largest first.
-        #[serde(default, skip_serializing_if = "Option::is_none")]
+        #[serde(skip_serializing_if = "Option::is_none")]
         largest: Option<u32>,
     },
     Peers,
@@ -27,7 +27,7 @@ pub enum Request {
     },
     Reload {
         /// Seconds after which it is rolled back unless it is confirmed.
-        #[serde(default, skip_serializing_if = "Option::is_none")]
+        #[serde(skip_serializing_if = "Option::is_none")]
         within: Option<u32>,
     },
     /// Confirms a reload that would be rolled back.
@@ -37,6 +37,48 @@ pub enum Request {
         to: String,
         service: String,
     },
+}
+
+/// A request before it is known which: what serde makes of a tagged enum is four times as large.
+#[derive(Debug, Deserialize)]
+struct Line {
+    cmd: String,
+    largest: Option<u32>,
+    signature: Option<usize>,
+    roster: Option<usize>,
+    within: Option<u32>,
+    from: Option<String>,
+    to: Option<String>,
+    service: Option<String>,
+}
+
+impl TryFrom<Line> for Request {
+    type Error = String;
+
+    fn try_from(line: Line) -> Result<Self, String> {
+        let missing = |name: &str| format!("{} needs {name:?}", line.cmd);
+        Ok(match line.cmd.as_str() {
+            "status" => Self::Status,
+            "flows" => Self::Flows { largest: line.largest },
+            "peers" => Self::Peers,
+            "publish" => Self::Publish {
+                signature: line.signature.ok_or_else(|| missing("signature"))?,
+                roster: line.roster.ok_or_else(|| missing("roster"))?,
+            },
+            "reload" => Self::Reload { within: line.within },
+            "commit" => Self::Commit,
+            "explain" => Self::Explain {
+                from: line.from.ok_or_else(|| missing("from"))?,
+                to: line.to.ok_or_else(|| missing("to"))?,
+                service: line.service.ok_or_else(|| missing("service"))?,
+            },
+            other => {
+                return Err(format!(
+                    "{other:?} is no command; say status, flows, peers, publish, reload, commit or explain"
+                ));
+            }
+        })
+    }
 }
 
 /// A request that the event loop answers, checked.
