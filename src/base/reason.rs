@@ -60,6 +60,7 @@ reasons! {
     // what mesh nodes say to each other
     NotControl, "not_control", "it is for the mesh itself, and says nothing that this version understands";
     ControlLimited, "control_limited", "it is for the mesh itself, and the peer says more than its share";
+    ForeignClaim, "foreign_claim", "a gateway says of a station what only the gateways of its room may say";
     // policy and flows
     Denied, "denied", "a border's policy denies it";
     NoFlow, "no_flow", "the reply or ICMP error belongs to no flow";
@@ -68,6 +69,7 @@ reasons! {
     // routes
     NoRoute, "no_route", "no node has the destination address";
     NotServed, "not_served", "another gateway sends it, and its destination is not in the room served here";
+    Elsewhere, "elsewhere", "the station is at another gateway of its room, or at none";
     Leak, "leak", "the packet is for the mesh, and would leave by another interface than the mesh's";
     Loop, "loop", "the packet would go back where it came from";
 }

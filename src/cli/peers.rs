@@ -53,6 +53,7 @@ fn print(peers: &[PeerRow]) -> std::io::Result<()> {
         table.paint(2, if peer.up { Paint::Good } else { Paint::Doubt });
     }
     table.print(&mut output, 0);
+    print_attached(peers, &mut output);
     print_paths(peers, &mut output);
     let mut drops = Table::new(&[("", Lean::Left), ("", Lean::Right), ("", Lean::Left), ("", Lean::Left)]);
     let mut any = false;
@@ -68,6 +69,22 @@ fn print(peers: &[PeerRow]) -> std::io::Result<()> {
         drops.print(&mut output, 2);
     }
     output.print()
+}
+
+/// Where the stations are, if the room has several gateways.
+fn print_attached(peers: &[PeerRow], output: &mut Output) {
+    let mut table = Table::new(&[("", Lean::Left), ("", Lean::Left), ("", Lean::Right)]);
+    let mut any = false;
+    for (peer, attached) in peers.iter().filter_map(|peer| Some((peer, peer.attached.as_ref()?))) {
+        let epoch = format!("epoch {}", attached.epoch);
+        table.row([peer.peer.to_string(), format!("at {}", attached.gateway), epoch]);
+        any = true;
+    }
+    if any {
+        output.line("");
+        output.line("stations");
+        table.print(output, 2);
+    }
 }
 
 /// Where gateways may be reached: the path in use first.

@@ -70,6 +70,7 @@ impl Engine {
                 flows: self.flows.count_of(Via::Peer(peer)) as u64,
                 mtu: self.mtu_of(peer),
                 paths: self.paths_row(peer, now),
+                attached: self.attached_row(world, role.node),
             })
         };
         let mut rows: Vec<_> = world.roles.iter().filter_map(row).collect();
@@ -156,6 +157,7 @@ impl World {
     fn name_of_carrier(&self, via: Via) -> String {
         match via {
             Via::Kernel => "kernel".to_owned(),
+            Via::AWAY => "elsewhere".to_owned(),
             Via::Peer(peer) => self
                 .roles
                 .get(&peer)

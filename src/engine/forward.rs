@@ -61,6 +61,9 @@ impl Engine {
         if to == from {
             return Err(DropReason::Loop);
         }
+        if to == Via::AWAY {
+            return Err(DropReason::Elsewhere);
+        }
         let question = world.judge.question(packet);
         let (source, destination) = (question.from.place, question.to.place);
         // Another gateway speaks for its own nodes with ours, and with nobody else through us; and only our own
@@ -140,6 +143,7 @@ impl Engine {
                 Ok(())
             }
             Sealed::Waits => Ok(()),
+            Sealed::Drop(_) if to == Via::AWAY => Err(DropReason::Elsewhere),
             Sealed::Drop(reason) => {
                 if reason == DropReason::NoSession {
                     self.ask_relays(peer, now, out);

@@ -60,12 +60,8 @@ impl Engine {
         match self.tunnels.open(source, datagram, &mut scratch, now) {
             Opened::Packet { peer, bytes } => {
                 self.counters.from_peers.add(bytes.len());
-                let mut outcome = self.forward(bytes, Via::Peer(peer), outer, now, out);
-                if outcome == Err(DropReason::BadSource) {
-                    outcome = self.handle_link(peer, source, bytes, now, out);
-                }
-                if let Err(reason) = outcome {
-                    self.counters.drop_of(peer, reason);
+                if let Err(reason) = self.forward(bytes, Via::Peer(peer), outer, now, out) {
+                    self.handle_refused(reason, peer, source, outer, bytes, now, out);
                 }
                 self.flush(peer, now, out);
             }
@@ -85,6 +81,35 @@ impl Engine {
             Opened::Drop(reason) => self.counters.drop(reason),
         }
         self.scratch = scratch;
+    }
+
+    /// What can't be forwarded may be for the engine itself, or tell that a station is somewhere else than it was.
+    #[expect(clippy::too_many_arguments, reason = "all that is known of a packet")]
+    #[cold]
+    fn handle_refused(
+        &mut self,
+        reason: DropReason,
+        peer: PeerId,
+        source: Endpoint,
+        outer: Ecn,
+        bytes: &mut [u8],
+        now: Instant,
+        out: &mut Outbox,
+    ) {
+        let outcome = match reason {
+            DropReason::BadSource => self.handle_link(peer, source, bytes, now, out),
+            DropReason::Spoofed if self.handle_sender(peer, bytes, now, out) => {
+                self.forward(bytes, Via::Peer(peer), outer, now, out)
+            }
+            DropReason::Elsewhere | DropReason::NotServed => {
+                self.tell_where(peer, bytes, now, out);
+                Err(reason)
+            }
+            _ => Err(reason),
+        };
+        if let Err(reason) = outcome {
+            self.counters.drop_of(peer, reason);
+        }
     }
 
     /// Sends what waited for the peer's session.
@@ -127,6 +152,7 @@ impl Engine {
         while let Some(event) = self.tunnels.poll_event() {
             match event {
                 TunnelEvent::Unreachable(peer) => {
+                    self.look_at_gateway(peer, now, out);
                     self.ask_for_addresses(peer, now);
                     self.ask_for_passage(peer, now);
                     self.ask_relays(peer, now, out);

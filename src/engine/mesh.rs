@@ -43,6 +43,8 @@ impl Engine {
             Ok(Message::Digest(digest)) => self.handle_digest(peer, digest, now, out),
             Ok(Message::Relaying(message)) => self.handle_relaying(peer, &message, now, out),
             Ok(Message::Probing(message)) => self.handle_probing(peer, source, &message, now, out),
+            Ok(Message::Attached(entries)) => self.handle_attached(peer, entries, now, out),
+            Ok(Message::Flows(entries)) => self.handle_flows(peer, entries, now),
             Err(WireError::Malformed | WireError::Version(_) | WireError::UnknownKind(_)) => {
                 Err(DropReason::NotControl)
             }
@@ -57,6 +59,7 @@ impl Engine {
             self.travel.sync.handle_up(peer);
             self.travel(now, out);
         }
+        self.handle_up_sharing(peer, now, out);
     }
 
     /// Sends a mesh node a message in its tunnel.

@@ -7,8 +7,10 @@
 //! The way of a packet: [`inbound`] opens what comes from the network, [`outbound`] takes what comes from the kernel,
 //! and both give it to [`forward`], where it is checked, judged and sent on.
 
+mod attaching;
 pub mod backlog;
 mod control;
+mod copying;
 mod counters;
 mod forward;
 mod inbound;
@@ -22,6 +24,7 @@ mod paths;
 mod relaying;
 mod reload;
 pub mod report;
+mod rooms;
 mod rosters;
 mod timeout;
 mod world;
@@ -44,7 +47,8 @@ pub use counters::Counters;
 pub use outbox::{Line, Outbox, Transmit};
 pub use reload::ReloadReport;
 pub use report::{
-    BorderAnswer, ExplainAnswer, ExplainVerdict, FlowRow, PathRow, PathsRow, PeerRow, Status, Traffic,
+    AttachedRow, BorderAnswer, ExplainAnswer, ExplainVerdict, FlowRow, PathRow, PathsRow, PeerRow, Status,
+    Traffic,
 };
 pub use rosters::Offered;
 pub use world::ReloadError;
@@ -138,6 +142,7 @@ pub struct Engine {
     relaying: relaying::Relaying,
     paths: Paths,
     whereabouts: paths::Whereabouts,
+    sharing: attaching::Sharing,
     scratch: Box<[u8]>,
 }
 
@@ -165,6 +170,7 @@ impl Engine {
             relaying: relaying::Relaying::default(),
             paths: paths::new(&config.seed),
             whereabouts: paths::Whereabouts::default(),
+            sharing: attaching::Sharing::new(now.instant),
             scratch: vec![0; PACKET_MAX].into_boxed_slice(),
             config,
         };

@@ -91,7 +91,7 @@ impl Engine {
     }
 
     /// Whether a peer is a gateway that the rosters could let talk to this one's room.
-    fn is_paired(&mut self, peer: PeerId) -> bool {
+    pub(super) fn is_paired(&mut self, peer: PeerId) -> bool {
         let Some(world) = &self.world else { return false };
         let (Some(here), Some(there)) = (world.model.room_of(world.me), world.room_behind(peer)) else {
             return false;
@@ -206,7 +206,10 @@ impl Engine {
                     self.ask_for_passage(peer, now);
                     self.ask_relays(peer, now, out);
                 }
-                Wish::Lost(peer) => self.seek(peer, now, out),
+                Wish::Lost(peer) => {
+                    self.look_at_gateway(peer, now, out);
+                    self.seek(peer, now, out);
+                }
             }
         }
     }
@@ -264,7 +267,7 @@ impl Engine {
         }
     }
 
-    fn count(&mut self, outcome: Result<(), DropReason>) {
+    pub(super) fn count(&mut self, outcome: Result<(), DropReason>) {
         if let Err(reason) = outcome {
             self.counters.drop(reason);
         }

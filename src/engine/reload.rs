@@ -82,8 +82,8 @@ impl Engine {
             }
         }
         report.peers_added = (self.tunnels.ids().count() - before) as u64;
-        let routes = plan.routes(&model, &slots);
-        let mut world = World::new(model, judge, plan.me, routes, roles, now.instant);
+        let mut world = World::new(model, judge, plan.me, slots, roles, now.instant);
+        self.route_world(&mut world);
         if let Some(old) = &self.world {
             world.take_over_matches(old);
         }
@@ -92,6 +92,7 @@ impl Engine {
         self.ask_for_changed_endpoints(old.as_ref(), now);
         self.relay_anew(now.instant);
         self.pair_anew();
+        self.share_anew(old.as_ref());
         self.judge_flows_again(&mut report, now);
         Ok(report)
     }
@@ -111,6 +112,7 @@ impl Engine {
                 self.relaying.forget(peer);
                 self.paths.remove_peer(peer);
                 self.whereabouts.forget(peer);
+                self.sharing.forget(peer);
                 report.peers_removed += 1;
             }
         }
@@ -141,17 +143,10 @@ impl Engine {
         let before = self.flows.len();
         self.flows.retain(now.instant, |flow| {
             let (src, dst) = (flow.tuple.src, flow.tuple.dst);
-            let (Some(from), Some(to)) = (world.routes.lookup(src), world.routes.lookup(dst)) else {
-                return Keep::Cut;
-            };
-            let question = world.judge.question_of(&flow.tuple);
-            let (source, destination) = (question.from.place, question.to.place);
-            let served = (!world.is_gateway(from) || world.serves(destination))
-                && (!world.is_gateway(to) || world.serves(source));
-            if from != to && served && world.judge.judge(&question).is_allowed() {
-                Keep::Keep { from, to }
-            } else {
-                Keep::Cut
+            let carriers = world.carriers(src, dst);
+            match carriers.filter(|_| world.judge.judge(&world.judge.question_of(&flow.tuple)).is_allowed()) {
+                Some((from, to)) => Keep::Keep { from, to },
+                None => Keep::Cut,
             }
         });
         report.flows_kept = self.flows.len() as u64;

@@ -87,7 +87,7 @@ pub struct FlowRow {
     pub source_port: Option<u16>,
     pub destination: IpAddr,
     pub destination_port: Option<u16>,
-    /// Who carries the side that began: a peer's path, or `kernel`.
+    /// Who carries the side that began: a peer's path, `kernel`, or `elsewhere`: it is at another gateway of the room.
     pub carrier: String,
     /// Who carries the other side.
     pub other_carrier: String,
@@ -124,6 +124,17 @@ pub struct PeerRow {
     /// Of a gateway with a session: where it may be reached, and how well.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub paths: Option<PathsRow>,
+    /// Of a station that could be at several gateways: where it is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub attached: Option<AttachedRow>,
+}
+
+/// Where a station is.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AttachedRow {
+    pub gateway: NodePath,
+    /// Of all claims of the station the one of the highest epoch counts.
+    pub epoch: u64,
 }
 
 /// The paths to a gateway.

@@ -52,7 +52,8 @@ impl Engine {
         let rosters = self.travel.poll_timeout().map(|at| (at, "rosters"));
         let relays = self.relaying.poll_timeout().map(|at| (at, "relays"));
         let paths = self.paths.poll_timeout().map(|at| (at, "paths"));
-        let due = [relays, paths, tunnels, flows, mtus, names, beacons, rosters];
+        let sharing = self.sharing_timeout().map(|at| (at, "stations"));
+        let due = [sharing, relays, paths, tunnels, flows, mtus, names, beacons, rosters];
         due.into_iter().flatten().min_by_key(|&(at, _)| at)
     }
 
@@ -73,6 +74,7 @@ impl Engine {
         }
         self.send_beacon(now.instant);
         self.handle_travel_timeout(now.instant, out);
+        self.handle_sharing_timeout(now.instant, out);
         self.settle(now.instant, out);
     }
 

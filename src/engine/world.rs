@@ -12,6 +12,7 @@ use hashbrown::{HashMap, HashSet};
 use ipnetwork::IpNetwork;
 
 use super::report::RuleRow;
+use super::rooms::{self, Seats};
 use crate::base::{NodePath, PublicKey, link_address};
 use crate::packet::{Packet, TokenBucket};
 use crate::policy::{Judge, Place, RuleId, Traffic};
@@ -82,8 +83,11 @@ pub(super) struct World {
     pub(super) judge: Arc<Judge>,
     pub(super) me: NodeId,
     /// The nodes of the room that is served here.
-    room: Range<u32>,
+    pub(super) room: Range<u32>,
     pub(super) routes: Routes,
+    pub(super) slots: HashMap<NodeId, PeerId>,
+    /// Rooms that several gateways serve.
+    pub(super) seats: Seats,
     pub(super) roles: HashMap<PeerId, PeerRole>,
     /// First packets that each rule matched.
     matches: Vec<u64>,
@@ -95,8 +99,6 @@ pub(super) struct World {
 #[derive(Debug)]
 pub(super) struct Plan {
     pub(super) me: NodeId,
-    /// The room that is served; a relay serves none.
-    room: Option<NodeId>,
     pub(super) roles: Vec<PeerRole>,
 }
 
@@ -130,62 +132,30 @@ impl Plan {
         if roles.len() > 1 << 16 {
             return Err(ReloadError::TooManyPeers(roles.len()));
         }
-        Ok(Self { me, room, roles })
-    }
-
-    /// Where every address is, now that peers have slots.
-    pub(super) fn routes(&self, model: &Model, slots: &HashMap<NodeId, PeerId>) -> Routes {
-        let mut routes = Routes::default();
-        if self.room.is_none() {
-            return routes;
-        }
-        routes.insert_default(Via::Kernel);
-        for (_, prefix) in model.prefixes() {
-            routes.insert_unreachable(prefix);
-        }
-        for (id, node) in model.iter() {
-            let Some(via) = self.via(model, id, slots) else { continue };
-            for address in node.addresses() {
-                routes.insert(IpNetwork::from(address), via);
-            }
-        }
-        routes
-    }
-
-    /// What carries packets to a node: its own tunnel, its station's, its room's gateway's, or the kernel.
-    fn via(&self, model: &Model, id: NodeId, slots: &HashMap<NodeId, PeerId>) -> Option<Via> {
-        let room = model.room_of(id)?;
-        let host = model.ancestors(id).find(|&id| model.node(id).parent == Some(room))?;
-        if host == self.me {
-            return Some(Via::Kernel);
-        }
-        if Some(room) == self.room {
-            return match model.node(host).kind {
-                NodeKind::LanStation => Some(Via::Kernel),
-                _ => slots.get(&host).copied().map(Via::Peer),
-            };
-        }
-        model.gateways_of(room).find_map(|gateway| slots.get(&gateway).copied()).map(Via::Peer)
+        Ok(Self { me, roles })
     }
 }
 
 impl World {
+    /// Without any route yet ([`World::route`]).
     pub(super) fn new(
         model: Arc<Model>,
         judge: Arc<Judge>,
         me: NodeId,
-        routes: Routes,
+        slots: HashMap<NodeId, PeerId>,
         roles: HashMap<PeerId, PeerRole>,
         now: Instant,
     ) -> Self {
         let room = model.room_of(me).map_or(0..0, |room| model.range(room));
         let matches = vec![0; judge.rule_count()];
         Self {
+            seats: rooms::seats(&model, me, &slots),
+            slots,
             model,
             judge,
             me,
             room,
-            routes,
+            routes: Routes::default(),
             roles,
             matches,
             log: TokenBucket::new(LOGS_PER_SECOND, LOGS_BURST, now),

@@ -4,6 +4,8 @@
 //! apart from what is damaged: a newer node may say more than this one understands. A message has at most
 //! [`MESSAGE_MAX`](crate::packet::link::MESSAGE_MAX) octets.
 
+use super::attached;
+use super::copies::FlowCopy;
 use super::probing::Probing;
 use super::relaying::Relaying;
 use crate::packet::link::MESSAGE_MAX;
@@ -33,6 +35,7 @@ pub mod kind {
     pub const ENDED: u8 = 42;
     // Stations of a room with several gateways.
     pub const ATTACHED: u8 = 48;
+    pub const FLOWS: u8 = 49;
 }
 
 /// One message.
@@ -42,7 +45,16 @@ pub enum Message<'a> {
     Digest(Digest<'a>),
     Probing(Probing),
     Relaying(Relaying),
+    /// Where stations are: [`attached::Entry`]s, at most [`ATTACHED_MAX`].
+    Attached(&'a [[u8; attached::Entry::LENGTH]]),
+    /// The flows of stations: [`FlowCopy`]s that can be read, at most [`FLOWS_MAX`].
+    Flows(&'a [[u8; FlowCopy::LENGTH]]),
 }
+
+/// Entries of a [`Message::Attached`].
+pub const ATTACHED_MAX: usize = (MESSAGE_MAX - 2) / attached::Entry::LENGTH;
+/// Entries of a [`Message::Flows`].
+pub const FLOWS_MAX: usize = (MESSAGE_MAX - 2) / FlowCopy::LENGTH;
 
 /// Why octets are no message.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -134,6 +146,17 @@ impl<'a> Message<'a> {
             kind::REGISTER..=kind::ENDED => {
                 Relaying::read(kind, fields).map(Self::Relaying).ok_or(WireError::Malformed)
             }
+            kind::ATTACHED => {
+                let (entries, rest) = fields.as_chunks();
+                let whole = rest.is_empty() && entries.len() <= ATTACHED_MAX;
+                whole.then_some(Self::Attached(entries)).ok_or(WireError::Malformed)
+            }
+            kind::FLOWS => {
+                let (entries, rest) = fields.as_chunks();
+                let whole = rest.is_empty() && entries.len() <= FLOWS_MAX;
+                let sound = whole && entries.iter().all(|entry| FlowCopy::read(entry).is_some());
+                sound.then_some(Self::Flows(entries)).ok_or(WireError::Malformed)
+            }
             _ => Err(WireError::UnknownKind(kind)),
         }
     }
@@ -141,12 +164,9 @@ impl<'a> Message<'a> {
     /// Writes it to the front of `buffer`, which holds [`MESSAGE_MAX`] octets; the message's length.
     pub fn write(&self, buffer: &mut [u8; MESSAGE_MAX]) -> usize {
         match self {
-            Self::Digest(digest) => {
-                buffer[..2].copy_from_slice(&[VERSION, kind::DIGEST]);
-                let fields = digest.entries.as_flattened();
-                buffer[2..2 + fields.len()].copy_from_slice(fields);
-                2 + fields.len()
-            }
+            Self::Digest(digest) => copy(kind::DIGEST, digest.entries.as_flattened(), buffer),
+            Self::Attached(entries) => copy(kind::ATTACHED, entries.as_flattened(), buffer),
+            Self::Flows(entries) => copy(kind::FLOWS, entries.as_flattened(), buffer),
             Self::Probing(message) => {
                 buffer[..2].copy_from_slice(&[VERSION, message.kind()]);
                 2 + message.write(&mut buffer[2..])
@@ -157,6 +177,13 @@ impl<'a> Message<'a> {
             }
         }
     }
+}
+
+/// Writes a message whose fields lie ready.
+fn copy(kind: u8, fields: &[u8], buffer: &mut [u8; MESSAGE_MAX]) -> usize {
+    buffer[..2].copy_from_slice(&[VERSION, kind]);
+    buffer[2..2 + fields.len()].copy_from_slice(fields);
+    2 + fields.len()
 }
 
 #[cfg(test)]
@@ -196,7 +223,7 @@ mod tests {
     proptest! {
         #[test]
         fn what_can_be_read_is_written_the_same(
-            kind in prop_oneof![Just(kind::DIGEST), kind::PING..=kind::CANDIDATES, kind::REGISTER..=kind::ENDED, any::<u8>()],
+            kind in prop_oneof![Just(kind::DIGEST), kind::PING..=kind::CANDIDATES, kind::REGISTER..=kind::ENDED, kind::ATTACHED..=kind::FLOWS, any::<u8>()],
             fields in proptest::collection::vec(any::<u8>(), 0..1400),
         ) {
             let bytes = [vec![VERSION, kind], fields].concat();

@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 
 use hashbrown::HashTable;
 
+use super::copies::Changed;
 use super::flow::{Direction, Entry, Flow};
 use super::fragments::Fragments;
 use super::key::Key;
@@ -19,21 +20,21 @@ use crate::base::DropReason;
 use crate::packet::{Packet, Transport, Tuple};
 
 /// A peer may begin one flow in so many of the table's.
-const SHARE: usize = 4;
+pub(super) const SHARE: usize = 4;
 /// Flows ended in one call for their silence.
 const EXPIRE_AT_ONCE: usize = 1_024;
 
 /// Flows by their packets.
 #[derive(Debug)]
 pub struct FlowTable {
-    max: usize,
+    pub(super) max: usize,
     seed: [u64; 4],
     base: Instant,
     /// The running second of the table's time, and when the next one begins.
     second: u32,
     second_ends: Instant,
-    index: HashTable<u32>,
-    entries: Vec<Entry>,
+    pub(super) index: HashTable<u32>,
+    pub(super) entries: Vec<Entry>,
     free: Vec<u32>,
     /// All flows of a state, the longest silent first.
     by_state: [List; State::ALL.len()],
@@ -41,6 +42,7 @@ pub struct FlowTable {
     /// How many of the entries are flows no more, only cut.
     cut: usize,
     fragments: Fragments,
+    pub(super) changed: Changed,
 }
 
 /// What the table knows of a packet.
@@ -88,6 +90,7 @@ impl FlowTable {
             shares: Shares::default(),
             cut: 0,
             fragments: Fragments::default(),
+            changed: Changed::default(),
         }
     }
 
@@ -115,11 +118,11 @@ impl FlowTable {
         entries.filter(|entry| entry.state != State::Cut).map(move |entry| entry.tell(second))
     }
 
-    fn second(&self, now: Instant) -> u32 {
+    pub(super) fn second(&self, now: Instant) -> u32 {
         u32::try_from(now.saturating_duration_since(self.base).as_secs()).unwrap_or(u32::MAX - 100_000)
     }
 
-    fn find(&self, key: &Key) -> Option<u32> {
+    pub(super) fn find(&self, key: &Key) -> Option<u32> {
         let same = |&slot: &u32| self.entries[slot as usize].key == *key;
         self.index.find(key.hash(&self.seed), same).copied()
     }
@@ -236,12 +239,19 @@ impl FlowTable {
             by_state: Link::UNLINKED,
             by_share: Link::UNLINKED,
         };
+        self.insert(entry)?;
+        self.fragments.remember(packet, from, key, side, second);
+        Ok(())
+    }
+
+    /// Puts in an entry that is not there, where room was made for it.
+    pub(super) fn insert(&mut self, entry: Entry) -> Result<(), DropReason> {
+        let (key, from) = (entry.key, entry.from);
         let slot = self.put(entry)?;
         let (entries, seed) = (&self.entries, &self.seed);
         self.index.insert_unique(key.hash(seed), slot, |&slot| entries[slot as usize].key.hash(seed));
         self.shares.get_mut(from).count += 1;
         self.link(slot);
-        self.fragments.remember(packet, from, key, side, second);
         Ok(())
     }
 
@@ -276,9 +286,12 @@ impl FlowTable {
     }
 
     /// Moves a flow to the end of its lists: something of it was seen in this second.
-    fn touch(&mut self, slot: u32, state: State, second: u32) {
+    pub(super) fn touch(&mut self, slot: u32, state: State, second: u32) {
         self.unlink(slot);
         let entry = &mut self.entries[slot as usize];
+        if entry.state != state {
+            self.changed.note(slot);
+        }
         entry.state = state;
         entry.last = second;
         self.link(slot);
@@ -306,7 +319,7 @@ impl FlowTable {
         self.shares.get_mut(from).lists[state].remove(&mut self.entries, slot, |entry| &mut entry.by_share);
     }
 
-    fn remove(&mut self, slot: u32) {
+    pub(super) fn remove(&mut self, slot: u32) {
         self.unlink(slot);
         let entry = &self.entries[slot as usize];
         let (hash, from) = (entry.key.hash(&self.seed), entry.from);

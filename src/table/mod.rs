@@ -3,6 +3,7 @@
 //! [`Routes`] says where an address is, and so who may send from it. [`FlowTable`] remembers what was let pass: the
 //! first packet of a flow is judged, the rest is looked up.
 
+mod copies;
 mod flow;
 mod flows;
 mod fragments;

@@ -18,6 +18,12 @@ pub enum Via {
     Kernel,
 }
 
+impl Via {
+    /// Nobody: who is there is at another gateway of the room, or at none. No peer ever has this slot, so what goes there
+    /// finds no tunnel.
+    pub const AWAY: Self = Self::Peer(PeerId(u32::MAX));
+}
+
 /// Where addresses are: longest prefix first. Made once for a model; looked up for every packet, twice.
 ///
 /// Nodes are single addresses, by the ten thousand, and are found by hash. What is shorter is the prefixes of owners,

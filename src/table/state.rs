@@ -72,6 +72,11 @@ pub(super) struct Seen {
 }
 
 impl Seen {
+    /// Of a flow that somebody else saw being answered.
+    pub(super) fn answered() -> Self {
+        Self { replied: true, ..Self::default() }
+    }
+
     /// The state after one more packet.
     pub(super) fn advance(&mut self, state: State, packet: &Packet, direction: Direction) -> State {
         match &packet.transport {

@@ -172,6 +172,12 @@ impl Paths {
         self.peers.contains_key(&id)
     }
 
+    /// Every path to the peer that is known is silent.
+    #[must_use]
+    pub fn is_lost(&self, id: PeerId) -> bool {
+        self.peers.get(&id).is_some_and(|peer| peer.lost > 0)
+    }
+
     /// The peer says where else it is. `false`: too often, and nothing came of it.
     pub fn handle_told(
         &mut self,

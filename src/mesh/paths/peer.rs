@@ -48,7 +48,7 @@ pub(super) struct Peer {
     /// When the path in use was first in doubt, until it answers or is left.
     doubted: Option<Instant>,
     /// How often it was told that every path is silent, and when again.
-    lost: u32,
+    pub(super) lost: u32,
     lost_next: Instant,
     introduce: Option<Instant>,
     introduced: u32,
