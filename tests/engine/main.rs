@@ -6,6 +6,7 @@ mod mesh;
 mod passage;
 mod paths;
 mod relays;
+mod rooms;
 mod town;
 mod traffic;
 mod travel;

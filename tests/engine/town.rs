@@ -39,6 +39,7 @@ pub struct Gateway {
     pub kernel: Vec<Vec<u8>>,
     /// Its way out has no room: what waits, and how many datagrams had to go.
     pub narrow: Option<(Backlog, u64)>,
+    is_off: bool,
 }
 
 struct Station {
@@ -139,6 +140,7 @@ impl Town {
                 out: Outbox::with_capacity(1 << 18, 1 << 18),
                 kernel: vec![],
                 narrow: None,
+                is_off: false,
             };
             town.gateways.insert((*path).to_owned(), gateway);
         }
@@ -189,9 +191,24 @@ impl Town {
     pub fn restart(&mut self, gateway: &str) {
         let now = self.now;
         self.gateway(gateway).engine = engine(gateway, 4, now);
+        self.gateway(gateway).is_off = false;
         let model = Arc::clone(&self.model);
         self.reload(gateway, &model).unwrap();
         self.settle();
+    }
+
+    /// A gateway or relay is gone, until it restarts.
+    pub fn kill(&mut self, gateway: &str) {
+        self.gateway(gateway).is_off = true;
+    }
+
+    /// A station's tool has it go by another gateway from now on.
+    pub fn attach(&mut self, station: &str, gateway: &str) {
+        let (now, at) = (self.now.instant, self.at(gateway));
+        let station = self.stations.get_mut(station).unwrap();
+        station.tunnels.remove_peer(station.gateway);
+        station.gateway = station.tunnels.upsert_peer(public(gateway), false, now).unwrap();
+        station.tunnels.set_candidates(station.gateway, vec![at], now);
     }
 
     /// Gateways look for rosters from now on.
@@ -306,15 +323,16 @@ impl Town {
     pub fn settle(&mut self) {
         let now = self.now;
         let mut wire = Vec::new();
-        for gateway in self.gateways.values_mut() {
+        for gateway in self.gateways.values_mut().filter(|gateway| !gateway.is_off) {
             gateway.engine.handle_timeout(now, &mut gateway.out);
             wire.extend(gateway.drain());
         }
         self.run(wire);
     }
 
-    /// Carries datagrams until none is on its way.
+    /// Carries datagrams until none is on its way: what was sent together in its order, and what follows from it first.
     fn run(&mut self, mut wire: Vec<(SocketAddr, SocketAddr, Vec<u8>)>) {
+        wire.reverse();
         for _ in 0..10_000 {
             let Some((from, to, mut bytes)) = wire.pop() else { return };
             if self.cuts.iter().any(|ends| ends.contains(&from) && ends.contains(&to)) {
@@ -328,12 +346,15 @@ impl Town {
                 continue;
             }
             if let Some(gateway) = self.gateways.values_mut().find(|gateway| gateway.at == to) {
+                if gateway.is_off {
+                    continue;
+                }
                 let stride = bytes.len();
                 let datagram = Datagram { source: from, local: None, ecn: 0, bytes: &mut bytes, stride };
                 gateway.engine.handle_udp(&mut [datagram], now, &mut gateway.out);
-                wire.extend(gateway.drain());
+                wire.extend(gateway.drain().into_iter().rev());
             } else if let Some(station) = self.stations.values_mut().find(|station| station.at == to) {
-                wire.extend(station.receive(from, &bytes, now.instant));
+                wire.extend(station.receive(from, &bytes, now.instant).into_iter().rev());
             }
         }
         panic!("a datagram goes round in circles");

@@ -63,10 +63,14 @@ impl Town {
             town.cafes.push(cafe);
         }
         let relays = Rng::new(seed, 7).below(4);
+        let mut twins = Rng::new(seed, 8);
         for owner in 0..size.owners {
             for _ in 0..rng.between(1, size.rooms_max + 1) {
                 let uplink = town.draw_uplink(relays > 0, &mut rng);
                 let gateway = town.add_room(owner, uplink, &mut rng);
+                if twins.per_mille(250) {
+                    town.add_twin(gateway, &mut twins);
+                }
                 for _ in 0..rng.between(1, size.stations_max + 1) {
                     town.add_station(gateway, &mut rng);
                 }
@@ -177,6 +181,23 @@ impl Town {
         id
     }
 
+    /// A second gateway for a room, where everybody can reach it.
+    fn add_twin(&mut self, gateway: usize, rng: &mut Rng) {
+        let Gateway { owner, post: Post::Room(room), .. } = self.gateways[gateway] else { return };
+        let (_, host) = self.add_mesh_host(Uplink::Open, rng);
+        let id = self.gateways.len();
+        let endpoint = format!("gw{id}.example");
+        self.names.insert(endpoint.clone(), host);
+        let draft = &mut self.desks[owner].rooms[room];
+        draft.twin = Some(endpoint);
+        let path = format!("{}/{}/gw2", self.owners[owner], draft.name);
+        self.hosts.push(HostKind::Gateway(id));
+        self.diagram.name(host, &path);
+        let own = self.desks[owner].own();
+        self.gateways.push(Gateway::new(host, path.clone(), owner, Post::Twin(room), own));
+        self.add_node(path, End::Gateway(id));
+    }
+
     /// A host for a gateway or a relay, where nothing else is.
     fn add_mesh_host(&mut self, uplink: Uplink, rng: &mut Rng) -> (SiteId, HostId) {
         let site = self.add_site(uplink, rng);
@@ -213,7 +234,7 @@ impl Town {
         let Gateway { owner, post: Post::Room(room), .. } = self.gateways[gateway] else { return };
         let draft = &mut self.desks[owner].rooms[room];
         // Somebody in every town talks by way of the engines.
-        let is_lan = !draft.stations.is_empty() && rng.per_mille(200);
+        let is_lan = !draft.stations.is_empty() && rng.per_mille(200) && draft.twin.is_none();
         let name = format!("s{}", draft.stations.len());
         let path = format!("{}/{}/{name}", self.owners[owner], draft.name);
         draft.stations.push(Draft::new(name, is_lan, rng.per_mille(500)));

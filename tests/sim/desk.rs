@@ -34,7 +34,9 @@ pub struct Room {
     pub name: String,
     /// A name that the resolver knows; `None`: the gateway can't be reached unasked.
     pub endpoint: Option<String>,
-    /// Whether the roster lists the gateway.
+    /// The name of a second gateway, if there is one.
+    pub twin: Option<String>,
+    /// Whether the roster lists the gateways.
     pub listed: bool,
     pub stations: Vec<Draft>,
     egress: Option<Vec<String>>,
@@ -173,10 +175,13 @@ impl Desk {
             let _ = writeln!(out, "[[room]]\nname = \"{}\"", room.name);
             write_borders(&mut out, room.egress.as_deref(), room.ingress.as_deref());
             if room.listed {
-                let key = key(&format!("{owner}/{}/gw", room.name)).public();
-                let _ = writeln!(out, "[[room.gateway]]\nname = \"gw\"\nkey = \"{key}\"");
-                if let Some(endpoint) = &room.endpoint {
-                    let _ = writeln!(out, "endpoints = [\"{endpoint}:51888\"]");
+                let twin = room.twin.as_ref().map(|endpoint| ("gw2", Some(endpoint)));
+                for (name, endpoint) in [("gw", room.endpoint.as_ref())].into_iter().chain(twin) {
+                    let key = key(&format!("{owner}/{}/{name}", room.name)).public();
+                    let _ = writeln!(out, "[[room.gateway]]\nname = \"{name}\"\nkey = \"{key}\"");
+                    if let Some(endpoint) = endpoint {
+                        let _ = writeln!(out, "endpoints = [\"{endpoint}:51888\"]");
+                    }
                 }
             }
             for (s, station) in room.stations.iter().enumerate().filter(|(_, station)| station.listed) {
@@ -246,7 +251,7 @@ fn write_borders(out: &mut String, egress: Option<&[String]>, ingress: Option<&[
 
 impl Room {
     pub fn new(name: String, endpoint: Option<String>) -> Self {
-        Self { name, endpoint, listed: true, stations: Vec::new(), egress: None, ingress: None }
+        Self { name, endpoint, twin: None, listed: true, stations: Vec::new(), egress: None, ingress: None }
     }
 }
 

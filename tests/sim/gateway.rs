@@ -30,6 +30,8 @@ pub enum Wall {
 pub enum Post {
     /// The gateway of this room.
     Room(usize),
+    /// The second gateway of this room.
+    Twin(usize),
     /// This relay.
     Relay(usize),
 }
@@ -103,7 +105,7 @@ impl Gateway {
     /// The room that it serves.
     pub fn room(&self) -> Option<usize> {
         match self.post {
-            Post::Room(room) => Some(room),
+            Post::Room(room) | Post::Twin(room) => Some(room),
             Post::Relay(_) => None,
         }
     }

@@ -25,3 +25,4 @@ mod station;
 mod town;
 mod transition;
 mod travel;
+mod twins;

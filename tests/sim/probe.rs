@@ -66,6 +66,8 @@ pub struct Ledger {
     pub pathless: u64,
     pub uncertain: u64,
     pub lies: u64,
+    /// Flows whose station went by another gateway.
+    pub went_on: u64,
 }
 
 impl Town {
@@ -131,7 +133,7 @@ impl Town {
         Some(id)
     }
 
-    fn open_reply(&mut self, to: u64) -> u64 {
+    pub fn open_reply(&mut self, to: u64) -> u64 {
         let Probe { ask, source, destination, own_port, .. } = self.ledger.probes[&to];
         let id = self.ledger.next;
         self.ledger.next += 1;
@@ -238,6 +240,10 @@ impl Town {
         let kind = if ask.port == 0 { "icmp".to_owned() } else { format!("udp/{}", ask.port) };
         let family = if ask.v6 { "v6" } else { "v4" };
         format!("{} → {} {kind} {family}", self.nodes[ask.from].path, self.nodes[ask.to].path)
+    }
+
+    pub fn asked(&self, id: u64) -> Ask {
+        self.ledger.probes[&id].ask
     }
 
     pub fn is_delivered(&self, id: u64) -> bool {

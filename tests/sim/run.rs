@@ -79,6 +79,7 @@ struct Sum {
     pathless: u64,
     uncertain: u64,
     lies: u64,
+    went_on: u64,
     datagrams: u64,
     engines: u64,
     engines_most: usize,
@@ -97,6 +98,7 @@ impl Sum {
         self.pathless += town.ledger.pathless;
         self.uncertain += town.ledger.uncertain;
         self.lies += town.ledger.lies;
+        self.went_on += town.ledger.went_on;
         self.datagrams += town.internet.sent;
         self.engines += town.gateways.len() as u64;
         self.engines_most = self.engines_most.max(town.gateways.len());
@@ -113,8 +115,8 @@ impl Sum {
         );
         println!(
             "flows: {} delivered, {} of them where only a relay joins, {} denied, {} without a path, {} in another's name, \
-             {} uncertain",
-            self.delivered, self.relayed, self.denied, self.pathless, self.lies, self.uncertain
+             {} uncertain, {} went on at another gateway",
+            self.delivered, self.relayed, self.denied, self.pathless, self.lies, self.uncertain, self.went_on
         );
         println!(
             "{:<22}{:>8}{:>10}{:>10}{:>10}",

@@ -30,6 +30,8 @@ pub struct Station {
     pub endpoint: Option<SocketAddr>,
     buffer: Vec<u8>,
     heard: Time,
+    /// When it last sent anything at all, keepalives too.
+    spoke: Time,
     /// When it said something that nothing has come for.
     asked: Option<Time>,
 }
@@ -66,8 +68,15 @@ impl Station {
             endpoint: None,
             buffer: vec![0; 2_048],
             heard: 0,
+            spoke: 0,
             asked: None,
         }
+    }
+
+    /// Its tool has it go by another gateway.
+    pub fn go_by(&mut self, gateway: usize, gateway_path: &str) {
+        (self.gateway, self.peer, self.endpoint) = (gateway, desk::key(gateway_path).public(), None);
+        self.restart();
     }
 
     /// Its computer starts again.
@@ -79,6 +88,7 @@ impl Station {
     pub fn send(&mut self, packet: &[u8], now: Time) -> Option<(SocketAddr, Vec<u8>)> {
         let to = self.endpoint?;
         self.asked.get_or_insert(now);
+        self.spoke = now;
         match self.tunn.encapsulate(packet, &mut self.buffer) {
             TunnResult::WriteToNetwork(bytes) => Some((to, bytes.to_vec())),
             _ => None,
@@ -113,9 +123,13 @@ impl Station {
         (out, packet)
     }
 
-    /// Whether it had an answer a moment ago, and none is due.
+    /// Whether it had an answer a moment ago, and none is due, and nothing of its own is under way: what left before it
+    /// moved, and comes after what it sent then, has its gateway look for it where it was.
     pub fn is_heard(&self, now: Time) -> bool {
-        self.heard > 0 && now < self.heard + 30 * SECOND && self.asked.is_none_or(|at| now < at + SECOND)
+        self.heard > 0
+            && now > self.spoke + SECOND / 2
+            && now < self.heard + 30 * SECOND
+            && self.asked.is_none_or(|at| now < at + SECOND)
     }
 
     pub fn tick(&mut self, now: Time) -> Tick {
@@ -124,7 +138,10 @@ impl Station {
             return Tick::LookUp;
         }
         match (self.tunn.update_timers(&mut self.buffer), self.endpoint) {
-            (TunnResult::WriteToNetwork(bytes), Some(to)) => Tick::Send(to, bytes.to_vec()),
+            (TunnResult::WriteToNetwork(bytes), Some(to)) => {
+                self.spoke = now;
+                Tick::Send(to, bytes.to_vec())
+            }
             _ => Tick::Nothing,
         }
     }

@@ -277,8 +277,12 @@ impl Town {
             return inside.map(|ip| SocketAddr::new(ip, port)).collect();
         }
         let desk = &self.desks[self.gateways[gateway].owner];
-        let room = self.gateways[gateway].room();
-        let Some(name) = room.and_then(|room| desk.rooms[room].endpoint.as_ref()) else { return Vec::new() };
+        let name = match self.gateways[gateway].post {
+            Post::Room(room) => desk.rooms[room].endpoint.as_ref(),
+            Post::Twin(room) => desk.rooms[room].twin.as_ref(),
+            Post::Relay(_) => None,
+        };
+        let Some(name) = name else { return Vec::new() };
         let families: Vec<_> = families.collect();
         let found = self.resolve(std::slice::from_ref(name));
         found.into_iter().filter(|at| families.contains(&at.is_ipv6())).collect()
@@ -399,7 +403,7 @@ impl Town {
     pub fn is_listed(&self, id: usize) -> bool {
         let Gateway { owner, post, .. } = self.gateways[id];
         match post {
-            Post::Room(room) => self.desks[owner].rooms[room].listed,
+            Post::Room(room) | Post::Twin(room) => self.desks[owner].rooms[room].listed,
             Post::Relay(relay) => self.desks[owner].relays[relay].listed,
         }
     }

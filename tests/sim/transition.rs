@@ -33,6 +33,8 @@ pub enum Kind {
     PolicyApart,
     /// While packets of the flow that it ends are on their way.
     FlowCut,
+    /// The stations of one gateway of a room go by the other one, that one killed or not.
+    TwinMoved,
 }
 
 const KINDS: &[(u64, Kind)] = &[
@@ -56,6 +58,7 @@ const KINDS: &[(u64, Kind)] = &[
     (2, Kind::RelayRestarted),
     (3, Kind::PolicyApart),
     (4, Kind::FlowCut),
+    (5, Kind::TwinMoved),
 ];
 
 #[derive(Debug, Clone, Copy)]
@@ -102,6 +105,7 @@ impl Kind {
             Self::RelayRestarted => "relay restarted",
             Self::PolicyApart => "policy changed apart",
             Self::FlowCut => "flow cut",
+            Self::TwinMoved => "twin moved",
         }
     }
 }
@@ -188,6 +192,7 @@ impl Town {
                 self.publish(owner, rng);
             }
             Kind::PolicyApart => self.change_policy_apart(rng),
+            Kind::TwinMoved => self.move_twin(rng),
             Kind::FlowCut => self.cut_flows(rng),
             Kind::Equivocated | Kind::RolledBack => self.lie(kind, rng),
             Kind::ClockStopped => {

@@ -24,6 +24,8 @@ mod names;
 
 mod relay;
 
+mod twins;
+
 mod nat_grid;
 
 mod revocation;

@@ -83,6 +83,14 @@ impl Station {
         self.tunnel.set_peer(&Peer { endpoint: Some(endpoint), ..self.gateway.clone() });
     }
 
+    /// Goes by another gateway.
+    pub fn go_by(&mut self, uplink: &Uplink) {
+        self.tunnel.remove_peer(&self.gateway.public);
+        (self.gateway.public, self.gateway.endpoint) = (uplink.public, Some(uplink.endpoint));
+        self.gateway.allowed.clone_from(&uplink.allowed);
+        self.tunnel.set_peer(&self.gateway);
+    }
+
     /// The client's MTU. Stock clients have 1420.
     pub fn set_mtu(&self, mtu: u32) {
         self.namespace.ip(&format!("link set {} mtu {mtu}", self.interface()));

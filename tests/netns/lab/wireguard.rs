@@ -93,6 +93,11 @@ impl WireGuard {
         self.wg(&line, "");
     }
 
+    /// Takes a peer away.
+    pub fn remove_peer(&self, public: &PublicKey) {
+        self.wg(&format!("peer {public} remove"), "");
+    }
+
     /// Forgets all sessions, as a client that starts anew.
     pub fn renew(&self, key: &PrivateKey) {
         // Setting a key clears the sessions of all peers, but only when it is another one.
