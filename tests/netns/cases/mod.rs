@@ -26,6 +26,8 @@ mod relay;
 
 mod twins;
 
+mod hostile;
+
 mod nat_grid;
 
 mod revocation;

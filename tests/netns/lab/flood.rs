@@ -66,6 +66,23 @@ impl Attacker {
 }
 
 impl Flood {
+    /// Sends what `make` makes of 0, 1, 2 and so on.
+    pub fn start(
+        socket: UdpSocket,
+        target: SocketAddr,
+        make: impl Fn(u64) -> Vec<u8> + Send + 'static,
+    ) -> Self {
+        let stop = Arc::new(AtomicBool::new(false));
+        let thread = std::thread::spawn({
+            let stop = Arc::clone(&stop);
+            move || {
+                let numbers = (0..).take_while(|_| !stop.load(Ordering::Relaxed));
+                numbers.map(|number| u64::from(socket.send_to(&make(number), target).is_ok())).sum()
+            }
+        });
+        Self { stop, thread: Some(thread) }
+    }
+
     /// Ends it; how many datagrams went out.
     pub fn stop(mut self) -> u64 {
         self.stop.store(true, Ordering::Relaxed);

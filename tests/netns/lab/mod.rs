@@ -33,6 +33,7 @@ pub mod process;
 pub mod random;
 pub mod raw_socket;
 pub mod reaper;
+pub mod rogue;
 pub mod sniffer;
 pub mod standin;
 pub mod station;
