@@ -14,7 +14,7 @@ use crate::base::{DropReason, LINK_PORT, Name};
 use crate::mesh::accept::hash;
 use crate::mesh::sync::{Action, Shelf, Sync, Verdict};
 use crate::mesh::transfer::{Hearing, Said, Sending};
-use crate::mesh::wire::{Digest, Message, OwnerTag, ShortHash};
+use crate::mesh::wire::{Digest, DigestEntry, Message, OwnerTag, ShortHash};
 use crate::netstack::{ConnectionId, Stack};
 use crate::packet::{Ecn, Packet, TokenBucket, Transport};
 use crate::roster::ROSTER_BYTES_MAX;
@@ -262,16 +262,22 @@ impl Engine {
         while let Some(action) = self.travel.sync.poll_action() {
             acted = true;
             match action {
-                Action::Tell(peer) if self.tunnels.is_connected(peer) => self.tell(peer, now, out),
-                Action::Tell(_) => {}
+                Action::Tell(peer) if self.tunnels.is_connected(peer) => {
+                    let entries = self.travel.sync.digest_for(self.owner_of(peer));
+                    self.tell(peer, &entries, now, out);
+                }
+                Action::Greet(peer) if self.tunnels.is_connected(peer) => {
+                    let entries = self.travel.sync.news_for(peer, self.owner_of(peer));
+                    self.tell(peer, &entries, now, out);
+                }
+                Action::Tell(_) | Action::Greet(_) => {}
                 Action::Fetch { peer, owner, hash } => self.fetch(peer, owner, hash, now),
             }
         }
         acted
     }
 
-    fn tell(&mut self, peer: PeerId, now: Instant, out: &mut Outbox) {
-        let entries = self.travel.sync.digest_for(self.owner_of(peer));
+    fn tell(&mut self, peer: PeerId, entries: &[[u8; DigestEntry::LENGTH]], now: Instant, out: &mut Outbox) {
         for part in entries.chunks(Digest::ENTRIES_MAX) {
             if let Some(digest) = Digest::new(part)
                 && let Err(reason) = self.send_control(peer, &Message::Digest(digest), now, out)

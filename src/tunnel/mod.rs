@@ -26,6 +26,7 @@ use boringtun::noise::{Packet, Tunn, TunnResult};
 use hashbrown::HashMap;
 
 use crate::base::{DropReason, PrivateKey, PublicKey, is_virtual};
+use crate::packet::TokenBucket;
 use crate::table::PeerId;
 use crowd::Crowd;
 use door::Door;
@@ -44,6 +45,10 @@ pub const HANDSHAKE_MAX: usize = 148;
 const WAITING_MAX: u8 = 16;
 /// The longest packet that waits, in bytes; room for it is needed when it is sealed.
 pub const WAITING_BYTES_MAX: usize = 9_216;
+/// Handshakes a second, and at once, with gateways that nobody's packets wait for: a node that starts among hundreds asks
+/// no more of them than they answer without a cookie, nor do all that start at one instant.
+const UNASKED_PER_SECOND: u32 = 25;
+const UNASKED_AT_ONCE: u32 = 50;
 /// How stale a peer's timers may be while it is busy.
 const BUSY_TICK: Duration = Duration::from_secs(1);
 
@@ -59,6 +64,8 @@ pub struct Tunnels {
     /// What timers asked for while a packet was on its way; sent before the turn ends.
     owed: Vec<Owed>,
     crowd: Crowd,
+    /// Handshakes with gateways that nobody's packets wait for.
+    unasked: TokenBucket,
     /// The bits that all receiver indices have, as they were told last.
     told_bits: Option<(u32, u32)>,
 }
@@ -117,6 +124,7 @@ impl Tunnels {
             events: Vec::new(),
             owed: Vec::new(),
             crowd: Crowd::new(now),
+            unasked: TokenBucket::new(UNASKED_PER_SECOND, UNASKED_AT_ONCE, now),
             told_bits: None,
         }
     }

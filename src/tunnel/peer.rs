@@ -18,6 +18,7 @@ use super::crowd::Heard;
 use super::standby::{self, Standby, Step};
 use super::{BUSY_TICK, is_initiation, new_tunn};
 use crate::base::{PrivateKey, PublicKey, is_virtual};
+use crate::packet::TokenBucket;
 
 /// How often a gateway says that it is there, in seconds: under the 30 of the shortest NAT mappings seen.
 pub(super) const KEEPALIVE_SECONDS: u16 = 25;
@@ -166,6 +167,8 @@ struct SessionState {
     initiated: Option<Instant>,
     /// The peer answered the last initiation with a cookie: it is there, and worth a second try.
     cookie: bool,
+    /// It is to be asked, and others had the turn.
+    put_off: bool,
     active: Option<Instant>,
 }
 
@@ -204,6 +207,7 @@ impl Peer {
                 up: false,
                 initiated: None,
                 cookie: false,
+                put_off: false,
                 active: None,
             },
             standby: Standby::default(),
@@ -513,7 +517,14 @@ impl Peer {
     }
 
     /// Runs the timers; what they ask for is written into `buffer`.
-    pub(super) fn handle_timeout(&mut self, identity: &Identity, buffer: &mut [u8], now: Instant) -> Tick {
+    /// Who is kept reached and has nothing to wait for is asked as `unasked` allows.
+    pub(super) fn handle_timeout(
+        &mut self,
+        identity: &Identity,
+        unasked: &mut TokenBucket,
+        buffer: &mut [u8],
+        now: Instant,
+    ) -> Tick {
         self.fresh_until = now + BUSY_TICK;
         let mut tick = Tick { send: None, unreachable: false, silent: false, moved: false };
         let mut len = 0;
@@ -528,12 +539,13 @@ impl Peer {
         }
         // Nothing authentic has come since the last one went out, whether there is an old session or not.
         let unanswered = self.session.initiated.is_some();
-        if len == 0
+        let asks = len == 0
             && self.keepalive
             && !self.session.connected
             && !unanswered
-            && self.place.current.is_some()
-        {
+            && self.place.current.is_some();
+        self.session.put_off = asks && self.waiting == 0 && !unasked.take(now);
+        if asks && !self.session.put_off {
             len = self.initiation(identity, buffer, now);
         }
         if len > 0 {
@@ -610,7 +622,7 @@ impl Peer {
         let reachable = self.is_watched() && self.place.current.is_some();
         if reachable && self.standby.is_urgent(self.is_on_passage(), first) {
             Some(now + standby::TICK)
-        } else if self.session.initiated.is_some() || busy {
+        } else if self.session.initiated.is_some() || busy || self.session.put_off {
             Some(now + BUSY_TICK)
         } else if self.keepalive && (self.place.current.is_some() || self.session.connected) {
             Some(now + RETRY_TICK)

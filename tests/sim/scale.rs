@@ -13,8 +13,8 @@ const GATEWAYS: usize = 10;
 /// Everybody has what one was brought within this time, however many they are.
 const CONVERGED: Time = 10 * SECOND;
 /// Octets of UDP that a node says in a minute: to each other one, and besides.
-const SAID_EACH: f64 = 900.0;
-const SAID: f64 = 4_000.0;
+const SAID_EACH: f64 = 360.0;
+const SAID: f64 = 3_000.0;
 /// Octets that a node has in memory: for each other one, and besides.
 const HELD_EACH: f64 = 24_000.0;
 const HELD: f64 = 800_000.0;

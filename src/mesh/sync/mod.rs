@@ -9,6 +9,7 @@
 //! What was fetched is judged above ([`accept`](super::accept)), and the verdict comes back. A peer that gave what is
 //! nothing is not asked for a while, for longer each time. Everything is bounded for each owner and each peer.
 
+mod agreed;
 mod shelf;
 #[cfg(test)]
 mod tests;
@@ -56,6 +57,8 @@ const ACTIONS_MAX: usize = 256;
 pub enum Action {
     /// Send the peer the digest for it.
     Tell(PeerId),
+    /// Send the peer what of it the peer may not know, if there is anything.
+    Greet(PeerId),
     /// Fetch this roster from the peer.
     Fetch { peer: PeerId, owner: OwnerTag, hash: ShortHash },
 }
@@ -76,6 +79,8 @@ pub struct Told<'a> {
 #[derive(Debug)]
 pub struct Sync {
     slots: Vec<Slot>,
+    /// How often it changed.
+    changes: u64,
     manners: HashMap<PeerId, Manners>,
     actions: VecDeque<Action>,
     dice: Dice,
@@ -92,6 +97,8 @@ pub struct Sync {
 #[derive(Debug)]
 struct Slot {
     entry: Entry,
+    /// The change that brought it.
+    change: u64,
     since: Instant,
     from: Option<String>,
     asked: Vec<Asked>,
@@ -140,6 +147,8 @@ struct Judged {
 struct Manners {
     digests: TokenBucket,
     answers: TokenBucket,
+    /// The last change that it is known to know of.
+    agreed: u64,
     strikes: u32,
     shunned: Option<Instant>,
 }
@@ -150,6 +159,7 @@ impl Sync {
     pub fn new(seed: u64, now: Instant) -> Self {
         Self {
             slots: Vec::new(),
+            changes: 0,
             manners: HashMap::new(),
             actions: VecDeque::new(),
             dice: Dice::new(seed),
@@ -163,16 +173,23 @@ impl Sync {
     /// What is in force now. `alone`: there is no other mesh node. Whether something of it is new; then others are told.
     pub fn set_shelf(&mut self, shelf: Shelf, alone: bool, now: Instant) -> bool {
         let mut old: HashMap<_, _> = self.slots.drain(..).map(|slot| (slot.entry.tag, slot)).collect();
-        let mut changed = false;
+        let (mut changed, mut others) = (false, false);
         for entry in shelf.entries {
             let slot = match old.remove(&entry.tag) {
                 Some(slot) if slot.entry.content == entry.content => Slot { entry, ..slot },
                 before => {
                     changed = true;
-                    Slot::new(entry, before, now)
+                    others |= before.as_ref().is_none_or(|slot| slot.entry.friends != entry.friends);
+                    Slot { change: self.next_change(), ..Slot::new(entry, before, now) }
                 }
             };
             self.slots.push(slot);
+        }
+        if others || !old.is_empty() {
+            // Who may have what is another matter now.
+            for at in 0..self.slots.len() {
+                self.slots[at].change = self.next_change();
+            }
         }
         if changed || !old.is_empty() {
             // What was refused for the others' sake may stand now; what is signed twice never does.
@@ -234,7 +251,7 @@ impl Sync {
     /// The peer is gone.
     pub fn forget(&mut self, peer: PeerId) {
         self.manners.remove(&peer);
-        self.actions.retain(|action| !matches!(action, Action::Tell(to) if *to == peer));
+        self.actions.retain(|action| !matches!(action, Action::Tell(to) | Action::Greet(to) if *to == peer));
         for slot in &mut self.slots {
             slot.asked.retain(|asked| asked.peer != peer);
             slot.later = slot.later.filter(|(from, _)| *from != peer);
@@ -243,20 +260,14 @@ impl Sync {
 
     /// A mesh node has a session.
     pub fn handle_up(&mut self, peer: PeerId) {
-        self.act(Action::Tell(peer));
+        self.act(Action::Greet(peer));
     }
 
     /// What a node of this owner is told; `None`: nobody knows whose it is, as before the first roster.
     #[must_use]
     pub fn digest_for(&self, whose: Option<OwnerTag>) -> Vec<[u8; DigestEntry::LENGTH]> {
         let told = self.slots.iter().filter(|slot| self.may_have(whose, slot.entry.tag));
-        told.map(|slot| {
-            let content = slot.entry.content.as_ref();
-            let serial = content.map_or(0, |content| content.serial);
-            let hash = content.map(Content::short_hash).unwrap_or_default();
-            DigestEntry { owner: slot.entry.tag, serial, hash }.to_bytes()
-        })
-        .collect()
+        told.map(Slot::digest_entry).collect()
     }
 
     /// Whether a node of this owner may have that owner's roster.
@@ -289,12 +300,13 @@ impl Sync {
         if !manners.digests.take(now) {
             return Err(DropReason::ControlLimited);
         }
-        let mut behind = false;
+        let (mut behind, mut agreed) = (false, vec![false; self.slots.len()]);
         for entry in entries {
             let Some(at) = self.slots.iter().position(|slot| slot.entry.tag == entry.owner) else { continue };
             let content = self.slots[at].entry.content.as_ref();
             let serial = content.map_or(0, |content| content.serial);
             let same = content.is_some_and(|content| content.short_hash() == entry.hash);
+            agreed[at] = entry.serial == serial && (same || serial == 0);
             if entry.serial > serial || (entry.serial == serial && serial > 0 && !same) {
                 let is_first = self.want(at, peer, entry.hash, now);
                 // Both sides of an equivocation are to see it.
@@ -303,6 +315,7 @@ impl Sync {
                 behind |= entry.serial < serial && self.may_have(whose, entry.owner);
             }
         }
+        self.agree(peer, whose, &agreed);
         let manners = self.manners.entry(peer).or_insert_with(|| Manners::new(now));
         if behind && manners.answers.take(now) {
             self.act(Action::Tell(peer));
@@ -477,6 +490,13 @@ impl Sync {
 }
 
 impl Slot {
+    fn digest_entry(&self) -> [u8; DigestEntry::LENGTH] {
+        let content = self.entry.content.as_ref();
+        let serial = content.map_or(0, |content| content.serial);
+        let hash = content.map(Content::short_hash).unwrap_or_default();
+        DigestEntry { owner: self.entry.tag, serial, hash }.to_bytes()
+    }
+
     fn is_refused(&self, hash: ShortHash) -> bool {
         self.refused.iter().any(|refused| refused.hash == hash)
     }
@@ -493,6 +513,7 @@ impl Slot {
     fn new(entry: Entry, before: Option<Self>, now: Instant) -> Self {
         let mut slot = before.unwrap_or_else(|| Self {
             entry: entry.clone(),
+            change: 0,
             since: now,
             from: None,
             asked: Vec::new(),
@@ -515,6 +536,7 @@ impl Manners {
         Self {
             digests: TokenBucket::new(5, 20, now),
             answers: TokenBucket::new(1, 4, now),
+            agreed: 0,
             strikes: 0,
             shunned: None,
         }

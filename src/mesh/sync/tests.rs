@@ -139,3 +139,41 @@ fn news_go_to_a_few_some_times_over_and_then_to_one_now_and_then() {
     sync.set_shelf(shelf(3), true, now);
     assert_eq!((sync.poll_timeout(), sync.rounds), (None, 0), "who is alone says nothing");
 }
+
+#[test]
+fn a_session_that_is_made_anew_costs_what_changed_since_the_last_word() {
+    let (mut sync, now) = sync();
+    let news =
+        |sync: &Sync| sync.news_for(PeerId(1), Some(ALICE)).iter().map(|entry| entry[0]).collect::<Vec<_>>();
+    let hear = |sync: &mut Sync, said: &[(OwnerTag, u64)]| {
+        let entries =
+            said.iter().map(|&(owner, serial)| DigestEntry { owner, serial, hash: [serial as u8; 16] });
+        sync.handle_digest(PeerId(1), Some(ALICE), entries, now).unwrap();
+        actions(sync);
+    };
+    assert_eq!(news(&sync), [1, 2, 3], "who was never heard is told all");
+    hear(&mut sync, &[(ALICE, 7), (BOB, 3), (CAROL, 0)]);
+    assert!(news(&sync).is_empty());
+    sync.handle_up(PeerId(1));
+    assert_eq!(actions(&mut sync), [Action::Greet(PeerId(1))]);
+    // Bob signs: that alone is told, until the peer has it too. What is older says nothing of it.
+    sync.set_shelf(shelf(4), false, now);
+    assert_eq!(news(&sync), [2]);
+    hear(&mut sync, &[(ALICE, 7)]);
+    assert_eq!(news(&sync), [2]);
+    hear(&mut sync, &[(BOB, 3)]);
+    assert_eq!(news(&sync), [2]);
+    hear(&mut sync, &[(BOB, 4)]);
+    assert!(news(&sync).is_empty());
+    // Friends make it another matter who may have what.
+    let mut friends = shelf(4);
+    friends.entries[0] = entry(ALICE, 8, &[BOB]);
+    sync.set_shelf(friends, false, now);
+    assert_eq!(news(&sync), [1, 2]);
+    assert_eq!(sync.news_for(PeerId(2), Some(ALICE)).len(), 2, "of each peer for itself");
+    sync.forget(PeerId(1));
+    hear(&mut sync, &[(ALICE, 8)]);
+    assert_eq!(news(&sync), [2], "a digest in two messages");
+    hear(&mut sync, &[(BOB, 4)]);
+    assert!(news(&sync).is_empty());
+}
