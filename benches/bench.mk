@@ -31,7 +31,7 @@ bench-deps:
 	.ci/deps bench
 
 bench-programs: bench-deps $(BENCH_BORINGTUN) $(BENCH_GOTATUN)
-	cargo build --release --bin vpmesh --example relay_load --example judge
+	cargo build --release --bin vpmesh --example relay_load --example judge --example gateways
 
 # A peer that does not build is left out of the table, which says so.
 $(BENCH_BORINGTUN) $(BENCH_GOTATUN): $(BENCH_FOLDER)/%: | $(BENCH_FOLDER)

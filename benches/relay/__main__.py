@@ -25,6 +25,7 @@ import machine
 import memory
 import policy
 import report
+import sealed
 import stations
 import tun
 from candidates import PEERS
@@ -33,6 +34,7 @@ from vpmesh import Vpmesh
 PARTS = {
     "stations": lambda candidate, options: stations.measure(candidate, options.seconds),
     "load": lambda candidate, options: load.measure(candidate, options.seconds, options.generator, options.crowd),
+    "sealed": lambda candidate, options: sealed.measure(candidate, options.seconds, options.gateways, options.crowd),
     "tun": lambda candidate, options: tun.measure(candidate, options.seconds),
     "policy": lambda candidate, options: policy.measure(candidate, options.seconds, options.generator),
     "judge": lambda candidate, options: judge.measure(options.judge),
@@ -53,8 +55,9 @@ def arguments():
     parser.add_argument("--only", help="candidates, with commas; vpmesh-open, vpmesh with hardly a rule, joins only so")
     parser.add_argument("--rules", type=int, default=200, help="in force at vpmesh")
     parser.add_argument("--vpmesh", default="target/release/vpmesh")
-    parser.add_argument("--crowd", type=int, default=200, help="stations in the load part's last cell; 0 leaves it out")
+    parser.add_argument("--crowd", type=int, default=200, help="stations in the load part's last cell (0 leaves it out), and gateways in sealed")
     parser.add_argument("--generator", default="target/release/examples/relay_load")
+    parser.add_argument("--gateways", default="target/release/examples/gateways")
     parser.add_argument("--judge", default="target/release/examples/judge")
     parser.add_argument("--out", default=".work/bench", help="the folder for DATE.md and DATE.json")
     return parser.parse_args()

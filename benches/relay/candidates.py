@@ -10,6 +10,7 @@ import shutil
 import subprocess
 
 from meshes import Fastd, Nebula, Tinc
+from turn import Coturn
 from wireguard import LISTEN, StockStations, bring_up, key, section
 
 RELAY_ADDRESS = "10.88.255.254"
@@ -54,4 +55,5 @@ PEERS = [
     Nebula(),
     Tinc(),
     Fastd(),
+    Coturn(),
 ]

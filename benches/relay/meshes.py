@@ -65,6 +65,7 @@ class Nebula(Mesh):
     name = "nebula"
     program = "nebula"
     setting = "lighthouse and relay, aes"
+    parts = ("stations", "sealed")
 
     def command(self, lab, folder, name, address, relay_address, _peers):
         authority = lab.path / "ca"
@@ -94,6 +95,16 @@ class Nebula(Mesh):
         path = folder / "config.yml"
         path.write_text(config)
         return self.program, "-config", str(path)
+
+    def join_without_device(self, lab, namespace, name, address, relay_address, port):
+        """A node that is there and has nothing of its own to say."""
+        folder = lab.path / name
+        folder.mkdir()
+        self.command(lab, folder, name, address, relay_address, [])
+        path = folder / "config.yml"
+        config = path.read_text().replace("tun: {", "tun: {disabled: true, ")
+        path.write_text(config.replace(f"port: {STATION_PORT}}}", f"port: {port}}}"))
+        return lab.start(namespace, self.program, "-config", str(path))
 
 
 ANYTHING = "{port: any, proto: any, host: any}"

@@ -24,7 +24,7 @@ BORDERS = 8
 
 class Vpmesh(StockStations):
     def __init__(self, name, program, rules):
-        self.parts = ("stations", "load", "tun", "idle", "memory", *(("policy", "judge", "kernel") if rules else ()))
+        self.parts = ("stations", "load", "tun", "idle", "memory", *(("policy", "judge", "kernel", "sealed") if rules else ()))
         self.name = name
         self.program = program
         self.rules = rules
@@ -39,20 +39,37 @@ class Vpmesh(StockStations):
         return subprocess.run([self.program, "--version"], capture_output=True, text=True).stdout.split()[-1]
 
     def start(self, lab, peers):
-        rosters = lab.path / "rosters"
-        rosters.mkdir()
+        (lab.path / "rosters").mkdir()
         public = {owner: new_owner(lab, owner) for owner in ("alice", "bob")}
         sign(lab, "alice", alice(public, peers, self.policy()))
         sign(lab, "bob", bob(public, peers, self.policy()))
+        return self.run(lab, "alice/attic/gw", public["alice"])
+
+    def start_relay(self, lab, crowd):
+        """A relay of alice's; each of the lists in `crowd` has the gateways of one owner more."""
+        (lab.path / "rosters").mkdir()
+        names = [f"owner{number}" for number in range(len(crowd))]
+        public = {owner: new_owner(lab, owner) for owner in ["alice", *names]}
+        relay = f'[[relay]]\nname = "hill"\nkey = "{key("relay").public}"\nendpoints = ["192.0.2.1:{LISTEN}"]\n'
+        friends = "".join(f'[[friend]]\nowner = "{name}"\nkey = "{public[name]}"\n' for name in names)
+        sign(lab, "alice", f'owner = "alice"\nserial = 1\n{friends}{relay}')
+        for owner, gateways in zip(names, crowd):
+            rooms = "".join(f'[[room]]\nname = "{name}"\n[[room.gateway]]\nname = "gw"\nkey = "{key(name).public}"\n'
+                            for name in gateways)
+            sign(lab, owner, f'owner = "{owner}"\nserial = 1\n{rooms}')
+        return self.run(lab, "alice/hill", public["alice"])
+
+    def run(self, lab, node, owner_key):
+        rosters = lab.path / "rosters"
         control = lab.path / "vpmesh.sock"
         secret = lab.path / "node.key"
         secret.touch(mode=0o600)
         secret.write_text(key("relay").private + "\n")
         config = lab.path / "node.toml"
         config.write_text(f"""
-            node = "alice/attic/gw"
+            node = "{node}"
             private_key = "{secret}"
-            owner_key = "{public["alice"]}"
+            owner_key = "{owner_key}"
             rosters = "{rosters}"
             interface = "vpm0"
             listen = {LISTEN}
