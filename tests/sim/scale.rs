@@ -18,9 +18,9 @@ const SAID: f64 = 3_000.0;
 /// Octets that a node has in memory: for each other one, and besides.
 const HELD_EACH: f64 = 24_000.0;
 const HELD: f64 = 800_000.0;
-/// Sessions that are there of those that could be: where hundreds are switched on at the same instant, cookies that are
-/// asked for at one address and shown at another keep some handshakes back for minutes.
-const SESSIONS: f64 = 0.8;
+/// Sessions that are there of those that could be: where hundreds are switched on at the same instant, they are also made
+/// anew at the same, and each node begins a bounded number a second.
+const SESSIONS: f64 = 0.95;
 /// How long it is listened: every session is made anew once.
 const MINUTES: u64 = 2;
 
