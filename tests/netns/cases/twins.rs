@@ -39,7 +39,7 @@ struct World {
     phone: Station,
     gw: Gateway,
     gw2: Gateway,
-    _hub: Gateway,
+    hub: Gateway,
     rogue: Node,
     alice: Owner,
     bob: Owner,
@@ -119,20 +119,21 @@ impl World {
         let owners = [&alice, &bob];
         let laptop = Station::join(&lab, &internet, &laptop, &gw.uplink(&owners));
         let phone = Station::join(&lab, &internet, &phone, &hub.uplink(&owners));
-        Self { laptop, phone, gw, gw2, _hub: hub, rogue, alice, bob, internet, lab }
+        Self { laptop, phone, gw, gw2, hub, rogue, alice, bob, internet, lab }
     }
 
     fn wait_until_joined(&self) {
         for address in self.phone.node.addresses() {
             wait_until_reached(&self.laptop.namespace, address, SOON);
         }
-        self.wait_for_sisters();
+        self.wait_for_gateways();
     }
 
-    fn wait_for_sisters(&self) {
-        for (here, there) in [(&self.gw, &self.gw2), (&self.gw2, &self.gw)] {
+    fn wait_for_gateways(&self) {
+        let Self { gw, gw2, hub, .. } = self;
+        for (here, there) in [(gw, gw2), (gw2, gw), (gw2, hub), (hub, gw2), (gw, hub)] {
             let up = || (row(here, &there.node)["up"] == true).then_some(());
-            wait_for("the two gateways have a session", SOON, up);
+            wait_for("the gateways have sessions", SOON, up);
         }
     }
 }
@@ -205,7 +206,7 @@ fn connections_outlive_the_gateway_that_they_began_at() {
     assert!(world.gw2.drops("denied") > denied, "{:?}", world.gw2.status()["drops"]);
 
     world.gw.start(&world.lab);
-    world.wait_for_sisters();
+    world.wait_for_gateways();
     let node = world.laptop.node.clone();
     wait_for("who is back is told", SOON, || {
         (attached(&world.gw, &node) == (at.clone(), epoch)).then_some(())
