@@ -1,6 +1,6 @@
 //! Owners, rosters, gateways and stations, and the wire that carries their datagrams.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
@@ -330,11 +330,11 @@ impl Town {
         self.run(wire);
     }
 
-    /// Carries datagrams until none is on its way: what was sent together in its order, and what follows from it first.
-    fn run(&mut self, mut wire: Vec<(SocketAddr, SocketAddr, Vec<u8>)>) {
-        wire.reverse();
+    /// Carries datagrams, in the order in which they were sent, until none is on its way.
+    fn run(&mut self, wire: Vec<(SocketAddr, SocketAddr, Vec<u8>)>) {
+        let mut wire = VecDeque::from(wire);
         for _ in 0..10_000 {
-            let Some((from, to, mut bytes)) = wire.pop() else { return };
+            let Some((from, to, mut bytes)) = wire.pop_front() else { return };
             if self.cuts.iter().any(|ends| ends.contains(&from) && ends.contains(&to)) {
                 continue;
             }
@@ -352,9 +352,9 @@ impl Town {
                 let stride = bytes.len();
                 let datagram = Datagram { source: from, local: None, ecn: 0, bytes: &mut bytes, stride };
                 gateway.engine.handle_udp(&mut [datagram], now, &mut gateway.out);
-                wire.extend(gateway.drain().into_iter().rev());
+                wire.extend(gateway.drain());
             } else if let Some(station) = self.stations.values_mut().find(|station| station.at == to) {
-                wire.extend(station.receive(from, &bytes, now.instant).into_iter().rev());
+                wire.extend(station.receive(from, &bytes, now.instant));
             }
         }
         panic!("a datagram goes round in circles");

@@ -29,7 +29,11 @@ impl Engine {
         }
         let may = relay.handle_open_far(gateway, other, now, || could_talk(world, judged, gateway, other));
         match may {
-            Ok(()) => {
+            Ok(Some(channel)) => {
+                let observed = (Ipv6Addr::UNSPECIFIED, 0).into();
+                self.say(gateway, Said::Opened(Introduction { peer: wanted, channel, observed }), now, out);
+            }
+            Ok(None) => {
                 for relay in legs.registered().collect::<Vec<_>>() {
                     self.say(relay, Said::Extend { from: key, to: wanted }, now, out);
                 }
@@ -82,13 +86,16 @@ impl Engine {
         let (Some(near), Some(far)) = (self.tunnels.peer_by_key(&from), self.tunnels.peer_by_key(&to)) else {
             return Err(DropReason::NoRoute);
         };
+        let world = self.world.as_ref().ok_or(DropReason::NoRoute)?;
+        let goes_first =
+            world.roles.get(&relay).is_some_and(|role| self.own_key.as_bytes() < role.key.as_bytes());
         let Relaying { relay: Some(own), legs, .. } = &mut self.relaying else {
             return Err(DropReason::NotControl);
         };
         if !legs.handle_channel(relay, onward, near) {
             return Err(DropReason::NoLeg);
         }
-        if let Ok(Some(channel)) = own.handle_extended(relay, (near, far), onward, now) {
+        if let Ok(Some(channel)) = own.handle_extended((relay, goes_first), (near, far), onward, now) {
             let observed = (Ipv6Addr::UNSPECIFIED, 0).into();
             self.say(near, Said::Opened(Introduction { peer: to, channel, observed }), now, out);
         } else {

@@ -15,23 +15,32 @@ use crate::table::PeerId;
 pub(super) const EXTENDS_WITHIN: Duration = Duration::from_secs(10);
 
 impl Relay {
-    /// A gateway asks for a channel to one that is not here; whether other relays are to be asked.
+    /// A gateway asks for a channel to one that is not here: the one that there is, or other relays are to be asked. One
+    /// that ends nowhere is closed by its first frame.
+    ///
+    /// # Errors
+    /// Why there is none.
     pub fn handle_open_far(
         &mut self,
         gateway: PeerId,
         other: PeerId,
         now: Instant,
         could_flow: impl FnOnce() -> bool,
-    ) -> Result<(), Refusal> {
+    ) -> Result<Option<u32>, Refusal> {
         self.wish(gateway, now)?;
         if other == gateway || !could_flow() {
             return Err(Refusal::Policy);
+        }
+        if let Some(&channel) = self.by_pair.get(&pair(gateway, other))
+            && !self.gives_way(channel, now)
+        {
+            return Ok(Some(channel));
         }
         if self.asked.len() >= CHANNELS_MAX {
             return Err(Refusal::Full);
         }
         self.asked.insert(pair(gateway, other), now);
-        Ok(())
+        Ok(None)
     }
 
     /// Another relay asks for a channel of a gateway there to one here.
@@ -52,11 +61,12 @@ impl Relay {
         }
         let pair = pair(from, to);
         if let Some(&channel) = self.by_pair.get(&pair) {
-            let known = self.channels.get(&channel).is_some_and(|known| known.has_end(relay));
-            if known {
+            if self.is_extended_to(channel, relay) {
                 return Ok(channel);
             }
-            if !self.gives_way(channel, now) {
+            // Who asks has lost its end of one that was extended there.
+            let lost = self.channels.get(&channel).is_some_and(|channel| channel.has_end(relay));
+            if !lost && !self.gives_way(channel, now) {
                 return Err(Refusal::Full);
             }
         }
@@ -69,13 +79,14 @@ impl Relay {
     }
 
     /// Another relay extended a channel that was asked for: the gateway's own, which goes on there. `None`: there is a
-    /// better one by now.
+    /// better one by now. Where both relays had asked each other, the channel is the one's that goes first: they have to
+    /// agree, or each would close what the other keeps, and the gateways ask for ever.
     ///
     /// # Errors
     /// Why there is none.
     pub fn handle_extended(
         &mut self,
-        relay: PeerId,
+        (relay, goes_first): (PeerId, bool),
         (from, to): (PeerId, PeerId),
         onward: u32,
         now: Instant,
@@ -89,10 +100,11 @@ impl Relay {
             return Ok(is_same.then_some(known));
         }
         asked.ok_or(Refusal::NotHere)?;
-        if let Some(&channel) = self.by_pair.get(&pair)
-            && !self.gives_way(channel, now)
-        {
-            return Ok(None);
+        if let Some(&channel) = self.by_pair.get(&pair) {
+            let crossed = self.is_extended_to(channel, relay);
+            if !(self.gives_way(channel, now) || crossed && goes_first) {
+                return Ok(None);
+            }
         }
         let channel = self.insert(pair, owner, now, |channel| {
             let near = Onward { node: from, channel, is_far: false };
@@ -100,6 +112,12 @@ impl Relay {
         })?;
         self.by_onward.insert((relay, onward), channel);
         Ok(Some(channel))
+    }
+
+    /// Whether another relay asked for the channel, and goes on in it.
+    fn is_extended_to(&self, channel: u32, relay: PeerId) -> bool {
+        let ends = self.channels.get(&channel).map(|channel| channel.ends);
+        ends.into_iter().flatten().any(|end| end.node == relay && !end.is_far)
     }
 
     /// Whether a channel may be replaced by another way between the two: it leads through another relay, and carries

@@ -129,23 +129,27 @@ const FAR: PeerId = PeerId(41);
 #[test]
 fn a_channel_goes_on_at_another_relay_and_comes_back_from_there() {
     let mut bench = Bench::new(Quota::default());
-    assert_eq!(bench.relay.handle_extended(DALE, (A, FAR), 9, bench.now), Err(Refusal::NotHere), "not asked");
+    assert_eq!(
+        bench.relay.handle_extended((DALE, false), (A, FAR), 9, bench.now),
+        Err(Refusal::NotHere),
+        "not asked"
+    );
     assert_eq!(bench.relay.handle_open_far(A, FAR, bench.now, || false), Err(Refusal::Policy));
     assert_eq!(bench.relay.handle_open_far(PeerId(9), FAR, bench.now, || true), Err(Refusal::NotRegistered));
-    assert_eq!(bench.relay.handle_open_far(A, FAR, bench.now, || true), Ok(()));
-    let channel = bench.relay.handle_extended(DALE, (A, FAR), 9, bench.now).unwrap().unwrap();
+    assert_eq!(bench.relay.handle_open_far(A, FAR, bench.now, || true), Ok(None));
+    let channel = bench.relay.handle_extended((DALE, false), (A, FAR), 9, bench.now).unwrap().unwrap();
     assert_eq!(bench.send(A, channel), Ok(DALE));
     let back = bench.relay.accept_far(DALE, 9, 132, bench.now).unwrap().onward;
     assert_eq!(back, Onward { node: A, channel, is_far: false });
     assert_eq!(bench.relay.accept_far(DALE, 8, 132, bench.now), Err(DropReason::NoChannel));
     assert_eq!(bench.relay.accept_far(FAR, 9, 132, bench.now), Err(DropReason::NoChannel));
     // The gateway began anew, and asks again.
-    assert_eq!(bench.relay.handle_open_far(A, FAR, bench.now, || true), Ok(()));
-    assert_eq!(bench.relay.handle_extended(DALE, (A, FAR), 9, bench.now), Ok(Some(channel)));
-    assert_eq!(bench.relay.handle_extended(DALE, (A, FAR), 9, bench.now), Ok(Some(channel)));
-    assert_eq!(bench.relay.handle_open_far(A, PeerId(44), bench.now, || true), Ok(()));
+    assert_eq!(bench.relay.handle_open_far(A, FAR, bench.now, || true), Ok(Some(channel)));
+    assert_eq!(bench.relay.handle_extended((DALE, false), (A, FAR), 9, bench.now), Ok(Some(channel)));
+    assert_eq!(bench.relay.handle_extended((DALE, false), (A, FAR), 9, bench.now), Ok(Some(channel)));
+    assert_eq!(bench.relay.handle_open_far(A, PeerId(44), bench.now, || true), Ok(None));
     assert_eq!(
-        bench.relay.handle_extended(DALE, (A, PeerId(44)), 9, bench.now),
+        bench.relay.handle_extended((DALE, false), (A, PeerId(44)), 9, bench.now),
         Ok(None),
         "another's channel"
     );
@@ -154,8 +158,8 @@ fn a_channel_goes_on_at_another_relay_and_comes_back_from_there() {
     assert_eq!(bench.relay.handle_closed(DALE, 9), Some((A, channel)));
     assert_eq!((bench.send(A, channel), bench.relay.size().1), (Err(DropReason::NoChannel), 0));
     while bench.relay.poll_ended().is_some() {}
-    assert_eq!(bench.relay.handle_open_far(A, FAR, bench.now, || true), Ok(()));
-    assert!(bench.relay.handle_extended(DALE, (A, FAR), 11, bench.now).unwrap().is_some());
+    assert_eq!(bench.relay.handle_open_far(A, FAR, bench.now, || true), Ok(None));
+    assert!(bench.relay.handle_extended((DALE, false), (A, FAR), 11, bench.now).unwrap().is_some());
     bench.relay.handle_reload(|id| Some(OwnerId(id.0)), |_, _| false, bench.now);
     assert_eq!((bench.relay.poll_ended(), bench.relay.poll_ended()), (Some((DALE, 11)), None));
 }
