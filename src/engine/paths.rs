@@ -134,7 +134,9 @@ impl Engine {
                 self.send_probe(peer, source, &pong, now, out)
             }
             Probing::Pong { id, .. } => {
-                self.paths.handle_pong(peer, id, now);
+                if self.paths.handle_pong(peer, id, now) {
+                    self.tunnels.handle_answered(peer);
+                }
                 Ok(())
             }
             Probing::Candidates(told) => {

@@ -487,6 +487,10 @@ impl Peer {
         }
     }
 
+    pub(super) fn handle_answered(&mut self) {
+        self.standby.handle_heard();
+    }
+
     /// The same, to a place where it needn't be.
     pub(super) fn handle_probe(&mut self, len: usize, now: Instant) {
         self.counts.tx_packets += 1;

@@ -35,6 +35,13 @@ impl Tunnels {
         }
     }
 
+    /// The peer answered what was sent to where it is, from wherever. What it leaves unanswered from now on is news again.
+    pub fn handle_answered(&mut self, id: PeerId) {
+        if let Some(peer) = self.slots.get_mut(id) {
+            peer.handle_answered();
+        }
+    }
+
     /// Where the peer may be by what names were turned into, and by what is told of it.
     pub fn candidates(&self, id: PeerId) -> impl Iterator<Item = SocketAddr> + '_ {
         self.slots.get(id).into_iter().flat_map(super::Peer::candidates)

@@ -349,3 +349,26 @@ fn a_passage_that_is_no_more_sends_the_peer_back_to_udp() {
     pair.a.forget_passage(passage, now + Duration::from_secs(2));
     assert_eq!(pair.a.endpoint(b), Some(at(2)));
 }
+
+#[test]
+fn a_peer_that_answers_from_elsewhere_is_found_silent_again() {
+    let mut pair = pair();
+    shake(&mut pair, &ip(20));
+    let (now, b) = (pair.now, pair.b_at_a);
+    pair.a.hold(b);
+    events(&mut pair.a);
+    let silent = |a: &mut Tunnels, second: u64| {
+        let sent_at = now + Duration::from_secs(second);
+        assert!(seal(a, b, &ip(100), sent_at).is_some());
+        timers(a, sent_at, 0..1_500);
+        events(a).contains(&TunnelEvent::Silent(b))
+    };
+    assert!(silent(&mut pair.a, 1));
+    assert!(!silent(&mut pair.a, 3), "it was said, and is being looked at");
+    // What it says comes from another place than where it is reached, and says nothing of that.
+    let elsewhere = seal(&mut pair.b, pair.a_at_b, &ip(50), now + Duration::from_secs(5)).unwrap();
+    assert_eq!(answer(&mut pair.a, at(9), &elsewhere, now + Duration::from_secs(5)), None);
+    assert!(!silent(&mut pair.a, 5));
+    pair.a.handle_answered(b);
+    assert!(silent(&mut pair.a, 7));
+}

@@ -164,6 +164,29 @@ fn a_gateway_that_moves_is_followed_within_seconds() {
     assert_eq!(used(&mut town, ATTIC, CELLAR).address, Some(to));
 }
 
+/// Its router speaks from another port than the one that still takes packets in, and then that one is closed.
+#[test]
+fn a_path_whose_answers_come_from_elsewhere_is_left_when_it_goes_silent() {
+    let mut town = town(false);
+    assert!(reaches(&mut town));
+    lost(&mut town, 5_000);
+    let old = used(&mut town, ATTIC, CELLAR).address;
+    town.map_gateway_anew(CELLAR, "198.51.100.77:4000".parse().unwrap());
+    // Seldom: nothing but what is left unanswered says that something is wrong.
+    let lost = |town: &mut Town, seconds: u64| {
+        let arrives = (0..seconds).filter(|_| {
+            town.pass(1_000);
+            reaches(town)
+        });
+        seconds - arrives.count() as u64
+    };
+    assert_eq!(lost(&mut town, 60), 0);
+    assert_eq!(used(&mut town, ATTIC, CELLAR).address, old, "there is no better one");
+    town.forget_old_mapping(CELLAR);
+    let gone = lost(&mut town, 20);
+    assert!((1..=4).contains(&gone), "{gone} seconds without a packet");
+}
+
 #[test]
 fn a_pair_without_policy_is_told_nothing_and_its_word_is_not_taken() {
     let mut town = town(false);

@@ -34,12 +34,20 @@ pub struct Town {
 pub struct Gateway {
     pub engine: Engine,
     at: SocketAddr,
+    /// What is sent there arrives as well.
+    also_at: Option<SocketAddr>,
     out: Outbox,
     /// What the kernel was given.
     pub kernel: Vec<Vec<u8>>,
     /// Its way out has no room: what waits, and how many datagrams had to go.
     pub narrow: Option<(Backlog, u64)>,
     is_off: bool,
+}
+
+impl Gateway {
+    fn is_at(&self, address: SocketAddr) -> bool {
+        self.at == address || self.also_at == Some(address)
+    }
 }
 
 struct Station {
@@ -135,6 +143,7 @@ impl Town {
         for (i, path) in gateways.iter().enumerate() {
             let at = SocketAddr::from(([203, 0, 113, i as u8 + 1], 51888));
             let gateway = Gateway {
+                also_at: None,
                 engine: engine(path, 3, now),
                 at,
                 out: Outbox::with_capacity(1 << 18, 1 << 18),
@@ -345,7 +354,7 @@ impl Town {
             if self.apart.contains(&(from, to)) || self.apart.contains(&(to, from)) {
                 continue;
             }
-            if let Some(gateway) = self.gateways.values_mut().find(|gateway| gateway.at == to) {
+            if let Some(gateway) = self.gateways.values_mut().find(|gateway| gateway.is_at(to)) {
                 if gateway.is_off {
                     continue;
                 }
@@ -383,6 +392,17 @@ impl Town {
     /// A gateway is somewhere else from now on.
     pub fn move_gateway(&mut self, gateway: &str, to: SocketAddr) {
         self.gateway(gateway).at = to;
+    }
+
+    /// A gateway's router gives it another port towards others, and takes in what comes to the old one until it is told
+    /// to forget that.
+    pub fn map_gateway_anew(&mut self, gateway: &str, to: SocketAddr) {
+        let gateway = self.gateway(gateway);
+        gateway.also_at = Some(std::mem::replace(&mut gateway.at, to));
+    }
+
+    pub fn forget_old_mapping(&mut self, gateway: &str) {
+        self.gateway(gateway).also_at = None;
     }
 
     /// Where a gateway or relay is.

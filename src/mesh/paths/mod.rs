@@ -207,17 +207,21 @@ impl Paths {
         answers
     }
 
-    /// A Pong of the peer's came.
-    pub fn handle_pong(&mut self, id: PeerId, number: u32, now: Instant) {
+    /// A Pong of the peer's came; whether it answers what was sent on the path in use. It may come from elsewhere: routers
+    /// that give a host another port for each whom it speaks to make it so.
+    pub fn handle_pong(&mut self, id: PeerId, number: u32, now: Instant) -> bool {
+        let mut of_used = false;
         self.with(id, now, |peer| {
             peer.own += 1;
             for at in 0..peer.paths.len() {
                 let worth = peer.worth(peer.paths[at].at, now);
                 if peer.paths[at].answer(number, worth, now) {
+                    of_used = peer.paths[at].at == peer.used;
                     break;
                 }
             }
         });
+        of_used
     }
 
     /// The peer's packets come from here, and not from where they go to.
