@@ -107,9 +107,10 @@ class Status(Pages):
             ["17", "socket_overflows", "the UDP socket's buffer was full"],
             ["3", "spoofed", "the peer does not own the packet's source address"],
             ["1", "new_reason", ""]])
-        self.assertEqual(self.browser.text("#never-section summary"), "35 reasons that never occurred")
         self.browser.click("#never-section summary")
-        self.assertIn(["0", "replayed", "the datagram's counter was seen before or is too old"], self.browser.rows("#never"))
+        never = self.browser.rows("#never")
+        self.assertIn(["0", "replayed", "the datagram's counter was seen before or is too old"], never)
+        self.assertEqual(self.browser.text("#never-section summary"), f"{len(never)} reasons that never occurred")
 
     def test_every_reason_has_the_sentence_of_the_daemon(self):
         source = (ROOT / "src/base/reason.rs").read_text() + (ROOT / "src/cli/status.rs").read_text()
