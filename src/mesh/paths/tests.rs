@@ -16,7 +16,9 @@ struct Bench {
     introduced: u32,
     /// When, and to where.
     probes: Vec<(Instant, SocketAddr)>,
-    pongs: Vec<(Instant, u32)>,
+    pongs: Vec<(Instant, u32, SocketAddr)>,
+    /// Of them, those of the path in use.
+    answered: u32,
     own: u64,
 }
 
@@ -37,7 +39,20 @@ impl Bench {
         let alive = alive.iter().map(|&(port, ms)| (at(port), ms, 0)).collect();
         let (probes, pongs) = (vec![], vec![]);
         let (start, used) = (now, at(1));
-        Self { paths, now, start, alive, used, moves: 0, lost: 0, introduced: 0, probes, pongs, own: 1 }
+        Self {
+            paths,
+            now,
+            start,
+            alive,
+            used,
+            moves: 0,
+            answered: 0,
+            lost: 0,
+            introduced: 0,
+            probes,
+            pongs,
+            own: 1,
+        }
     }
 
     /// Lets time pass; `packets` of somebody's come and go each second.
@@ -56,7 +71,7 @@ impl Bench {
                         if let Some((_, ms, loss)) = path
                             && u64::from(id) * 7 % 10 >= *loss
                         {
-                            self.pongs.push((self.now + Duration::from_millis(*ms), id));
+                            self.pongs.push((self.now + Duration::from_millis(*ms), id, at));
                         }
                     }
                     Wish::Move { at, .. } => {
@@ -77,9 +92,12 @@ impl Bench {
             let Some(next) = next.filter(|next| *next <= end) else { break };
             self.now = next.max(self.now);
             let due: Vec<_> = self.pongs.extract_if(.., |pong| pong.0 <= self.now).collect();
-            for (_, id) in due {
+            for (_, id, at) in due {
                 self.own += 1;
-                self.paths.handle_pong(BOB, id, self.now);
+                if self.paths.handle_pong(BOB, id, self.now) {
+                    assert_eq!(at, self.used, "it is said of the path in use alone");
+                    self.answered += 1;
+                }
             }
         }
         self.own += packets * time.as_secs();
@@ -251,8 +269,8 @@ fn a_pong_that_nobody_asked_for_is_nothing() {
     let mut bench = Bench::new(Kind::Session, &[]);
     bench.pass(seconds(1), 0);
     for id in 1_000..1_100 {
-        bench.paths.handle_pong(BOB, id, bench.now);
-        bench.paths.handle_pong(PeerId(9), id, bench.now);
+        assert!(!bench.paths.handle_pong(BOB, id, bench.now));
+        assert!(!bench.paths.handle_pong(PeerId(9), id, bench.now));
     }
     let view = bench.paths.view(BOB, bench.now).unwrap();
     assert_eq!(view.paths[0].round_trip, None);
@@ -262,6 +280,7 @@ fn a_pong_that_nobody_asked_for_is_nothing() {
 fn a_peer_that_moved_is_found_where_it_is_heard() {
     let mut bench = Bench::new(Kind::Session, &[(1, 10)]);
     bench.pass(seconds(20), 10);
+    assert!(bench.answered > 0);
     bench.answer(&[(9, 40)]);
     bench.paths.handle_elsewhere(BOB, at(9), Kind::Heard, bench.now);
     bench.pass(seconds(1), 10);
