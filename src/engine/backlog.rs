@@ -155,7 +155,7 @@ impl Whose {
     /// `None`: it goes ahead of all.
     fn of(line: Line) -> Option<Self> {
         match line {
-            Line::Ahead(_) => None,
+            Line::Answer | Line::Ahead(_) => None,
             Line::Peer(peer) => Some(Self::Peer(peer)),
             Line::Owner(owner) | Line::OwnerAhead(owner) => Some(Self::Owner(owner)),
         }
@@ -237,7 +237,7 @@ mod tests {
             order.push(match transmit.line {
                 Line::Peer(PeerId(number)) | Line::Owner(OwnerId(number)) => number,
                 Line::OwnerAhead(OwnerId(number)) => number + 100,
-                Line::Ahead(_) => AHEAD,
+                Line::Answer | Line::Ahead(_) => AHEAD,
             });
             let length = transmit.bytes.len().min(1_024);
             backlog.advance(length);
@@ -299,7 +299,7 @@ mod tests {
         for n in 0..5_000 {
             backlog.push(&train(n, &bytes[..1 + n as usize * 7_919 % 60_000], 1_400));
             assert!(backlog.cost <= COST_MAX && backlog.cost == cost(&backlog));
-            backlog.push(&Transmit { line: Line::Ahead(None), ..train(n, &bytes[..100], 100) });
+            backlog.push(&Transmit { line: Line::Answer, ..train(n, &bytes[..100], 100) });
             assert!(backlog.ahead_bytes <= AHEAD_MAX);
         }
         drain(&mut backlog);
@@ -336,7 +336,7 @@ mod tests {
                 assert_eq!(backlog.push(&Transmit { line, ..train(0, &kilobyte, 1_024) }), 0);
             }
         }
-        assert_eq!(backlog.push(&Transmit { line: Line::Ahead(None), ..train(0, &kilobyte, 1_024) }), 0);
+        assert_eq!(backlog.push(&Transmit { line: Line::Answer, ..train(0, &kilobyte, 1_024) }), 0);
         let order = drain(&mut backlog);
         assert_eq!(order[0], AHEAD);
         assert_eq!(order[1..17], [[1; 8], [102; 8]].concat());

@@ -70,7 +70,7 @@ impl Engine {
                 match out.space(len) {
                     Some(space) => {
                         space[..len].copy_from_slice(&scratch[..len]);
-                        self.commit(Line::Ahead(peer), source, 0, len, now, out);
+                        self.commit(peer.map_or(Line::Answer, Line::Ahead), source, 0, len, now, out);
                     }
                     None => self.counters.drop(DropReason::QueueFull),
                 }
@@ -143,7 +143,7 @@ impl Engine {
         while let Some(space) = out.space(0) {
             match self.tunnels.handle_timeout(space, now) {
                 Some((peer, Sealed::Send { to, len })) => {
-                    self.commit(Line::Ahead(Some(peer)), to, 0, len, now, out);
+                    self.commit(Line::Ahead(peer), to, 0, len, now, out);
                 }
                 Some(_) => {}
                 None => break,

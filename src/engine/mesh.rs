@@ -75,7 +75,7 @@ impl Engine {
     ) -> Result<(), DropReason> {
         let mut packet = [0; link::LINK_MTU];
         let len = self.wrap_control(peer, message, &mut packet)?;
-        self.send_link(Line::Ahead(Some(peer)), &packet[..len], now, out)
+        self.send_link(Line::Ahead(peer), &packet[..len], now, out)
     }
 
     /// Writes a message as the packet that a mesh node is sent; its length.

@@ -28,8 +28,10 @@ pub struct Outbox {
 /// Which line a datagram waits in where the socket has no room ([`backlog`](super::backlog)).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Line {
-    /// What nodes say to each other, and handshakes; `None`: an answer to somebody who may be no peer.
-    Ahead(Option<PeerId>),
+    /// An answer to somebody who may be no peer; no train is made of them.
+    Answer,
+    /// What nodes say to each other, and handshakes.
+    Ahead(PeerId),
     /// What a peer is sent.
     Peer(PeerId),
     /// On a relay: frames of this owner's gateways.
@@ -42,9 +44,8 @@ impl Line {
     /// Who is to get it.
     pub(super) fn peer(self) -> Option<PeerId> {
         match self {
-            Self::Ahead(peer) => peer,
-            Self::Peer(peer) => Some(peer),
-            Self::Owner(_) | Self::OwnerAhead(_) => None,
+            Self::Ahead(peer) | Self::Peer(peer) => Some(peer),
+            Self::Answer | Self::Owner(_) | Self::OwnerAhead(_) => None,
         }
     }
 }
@@ -155,7 +156,7 @@ impl Outbox {
 impl Train {
     fn takes(&self, line: Line, to: &Endpoint, ecn: u8, len: usize) -> bool {
         !self.closed
-            && self.line != Line::Ahead(None)
+            && self.line != Line::Answer
             && self.line == line
             && self.to == *to
             && self.ecn == ecn

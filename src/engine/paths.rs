@@ -261,7 +261,7 @@ impl Engine {
         let space = out.space(len).ok_or(DropReason::QueueFull)?;
         match self.tunnels.seal_probe(peer, &packet[..len], space, now) {
             crate::tunnel::Sealed::Send { len, .. } => {
-                self.commit(Line::Ahead(Some(peer)), to, 0, len, now, out);
+                self.commit(Line::Ahead(peer), to, 0, len, now, out);
                 Ok(())
             }
             crate::tunnel::Sealed::Waits => Ok(()),

@@ -34,7 +34,7 @@ async fn client(at: SocketAddr, patience: Patience) -> (TlsPort, SocketAddr) {
 }
 
 fn send(port: &mut TlsPort, destination: SocketAddr, bytes: &[u8], segment: usize) {
-    port.send(&Transmit { line: Line::Ahead(None), destination, local: None, ecn: 0, bytes, segment });
+    port.send(&Transmit { line: Line::Answer, destination, local: None, ecn: 0, bytes, segment });
 }
 
 /// What comes until so many datagrams did, and from where.
