@@ -99,6 +99,11 @@ class Status(Pages):
              "yes, since 3 min 5 s: the one before fell silent"],
             ["bob/cellar/gw", "reflexive", "203.0.113.9:51888", "-", "no answer", "100.0 %", "no"]])
 
+    def test_a_station_of_several_gateways_is_at_one(self):
+        self.router.ubus["peers"]["rows"][2]["attached"] = {"gateway": "alice/attic/gw2", "epoch": 4}
+        self.open("status")
+        self.assertEqual([row[3] for row in self.browser.rows("#peers")], ["direct", "direct", "at alice/attic/gw2"])
+
     def test_what_was_turned_away_comes_first_with_its_sentence(self):
         self.open("status")
         self.assertEqual(self.browser.rows("#drops"), [

@@ -113,7 +113,7 @@ function peerRow(peer) {
 		peer.peer,
 		peer.kind,
 		[ peer.up ? 0 : 1, E('span', { 'class': peer.up ? 'label success' : 'label' }, [ peer.up ? _('up') : _('down') ]) ],
-		pathName(used),
+		peer.attached ? _('at %s').format(peer.attached.gateway) : pathName(used),
 		used?.relay ?? '-',
 		used?.address ?? peer.endpoint ?? _('unknown'),
 		[ peer.handshake ?? Number.MAX_SAFE_INTEGER, (peer.handshake == null) ? _('never') : ago(peer.handshake) ],
