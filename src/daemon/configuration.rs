@@ -31,3 +31,26 @@ pub fn read(path: &Path) -> Result<Config, Faults> {
     let folder = std::path::absolute(path).map_err(unreadable)?;
     Config::parse(&name, folder.parent().unwrap_or(Path::new("/")), &text)
 }
+
+/// The first key that changed and that a running daemon can't take.
+pub(super) fn needs_restart(old: &Config, new: &Config) -> Option<&'static str> {
+    let differs = [
+        ("node", old.node != new.node),
+        ("private_key", old.private_key != new.private_key),
+        ("interface", old.interface != new.interface),
+        ("listen", old.listen != new.listen),
+        ("control", old.control != new.control),
+        ("metrics", old.metrics != new.metrics),
+        ("tls_listen", old.tls_listen != new.tls_listen),
+        ("dns", old.dns != new.dns),
+        ("mtu", old.mtu != new.mtu),
+        ("fwmark", old.fwmark != new.fwmark),
+        ("flows", old.flows != new.flows),
+        ("log", old.log != new.log),
+        ("receive_buffer", old.receive_buffer != new.receive_buffer),
+        ("send_buffer", old.send_buffer != new.send_buffer),
+        ("introducers", old.introducers != new.introducers),
+        ("port_mapping", old.port_mapping != new.port_mapping),
+    ];
+    differs.into_iter().find(|(_, differs)| *differs).map(|(key, _)| key)
+}

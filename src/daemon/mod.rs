@@ -10,7 +10,6 @@ pub mod control;
 mod delivery;
 mod event_loop;
 mod interface;
-mod judgement;
 pub mod kernel;
 pub mod load;
 pub mod log;

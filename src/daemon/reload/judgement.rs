@@ -1,10 +1,10 @@
 //! A roster that somebody gave: judged, served, stored. All of it or nothing, and whoever gave it is told.
 
-use super::delivery::Delivery;
-use super::load::{self, Loaded};
-use super::notice::Notice;
-use super::reload::Reloader;
+use super::Reloader;
 use crate::base::Name;
+use crate::daemon::delivery::Delivery;
+use crate::daemon::load::{self, Loaded};
+use crate::daemon::notice::Notice;
 use crate::mesh::accept::{Meaning, NotAccepted, hash};
 use crate::mesh::sync::Verdict;
 
