@@ -9,7 +9,7 @@
 mod ip;
 mod rosters;
 #[expect(dead_code, reason = "shared with the engine's cases")]
-#[path = "../../tests/engine/town.rs"]
+#[path = "../../tests/engine/town/mod.rs"]
 mod town;
 mod workload;
 

@@ -41,32 +41,17 @@ unsafe impl GlobalAlloc for Counting {
 #[global_allocator]
 static ALLOCATOR: Counting = Counting;
 
-const ALICE: &str = r#"
-owner = "alice"
-serial = 1
-[[room]]
-name = "attic"
-ingress = [{ allow = "any", note = "something to judge" }]
-[[room.gateway]]
-name = "gw"
-key = "KEY(alice/attic/gw)"
-endpoints = ["203.0.113.1:51888"]
-[[room.station]]
-name = "a"
-key = "KEY(alice/attic/a)"
-[[room.station]]
-name = "b"
-key = "KEY(alice/attic/b)"
-ingress = [{ allow = "udp/7000-7999" }]
-"#;
-
 const GW: &str = "alice/attic/gw";
 const A: &str = "alice/attic/a";
 const B: &str = "alice/attic/b";
 
 #[test]
 fn no_packet_allocates() {
-    let mut town = town::Town::new(&[("alice", ALICE)], &[GW], &[(A, GW), (B, GW)]);
+    let alice = town::roster::Roster::of("alice").room("attic");
+    let alice =
+        alice.lines(r#"ingress = [{ allow = "any", note = "something to judge" }]"#).gateway("gw").at(1);
+    let alice = alice.station("a").station("b").lines(r#"ingress = [{ allow = "udp/7000-7999" }]"#);
+    let mut town = town::Town::new(&[("alice", &alice.text())], &[GW], &[(A, GW), (B, GW)]);
     let (a, b) = (town.v6(A), town.v6(B));
     let mut out = Outbox::with_capacity(1 << 20, 1 << 16);
     let mut count = |town: &mut town::Town, label: &str, packets: Vec<Vec<u8>>, expected: u64| {

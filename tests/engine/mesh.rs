@@ -8,29 +8,8 @@ use vpmesh::packet::craft::Craft;
 use vpmesh::packet::link::Link;
 
 use crate::ip;
-use crate::town::{Town, public};
-
-const ALICE: &str = r#"
-owner = "alice"
-serial = 1
-[[room]]
-name = "attic"
-[[room.gateway]]
-name = "gw"
-key = "KEY(alice/attic/gw)"
-endpoints = ["203.0.113.1:51888"]
-[[room.station]]
-name = "laptop"
-key = "KEY(alice/attic/laptop)"
-[[room]]
-name = "cellar"
-[[room.gateway]]
-name = "gw"
-key = "KEY(alice/cellar/gw)"
-[[relay]]
-name = "hill"
-key = "KEY(alice/hill)"
-"#;
+use crate::town::roster::Roster;
+use crate::town::{Town, link, public};
 
 const GW: &str = "alice/attic/gw";
 const OTHER: &str = "alice/cellar/gw";
@@ -39,12 +18,14 @@ const HILL: &str = "alice/hill";
 
 /// Packets of a mesh node in its tunnel to the gateway, `from` its link-local address or another's.
 fn craft(from: &str) -> Craft {
-    Craft::between(link_address(&public(from)).into(), link_address(&public(GW)).into())
+    link(from, GW)
 }
 
 /// A gateway, and three peers that say what the test wants.
 fn town() -> Town {
-    Town::new(&[("alice", ALICE)], &[GW], &[(OTHER, GW), (LAPTOP, GW), (HILL, GW)])
+    let alice = Roster::of("alice").room("attic").gateway("gw").at(1).station("laptop");
+    let alice = alice.room("cellar").gateway("gw").relay("hill").text();
+    Town::new(&[("alice", &alice)], &[GW], &[(OTHER, GW), (LAPTOP, GW), (HILL, GW)])
 }
 
 #[test]
@@ -99,9 +80,7 @@ fn a_link_local_address_is_good_for_the_node_that_has_it_alone() {
 #[test]
 fn a_relay_is_a_peer_and_sends_no_packets_of_its_own() {
     let mut town = town();
-    let now = town.now;
-    let rows = town.gateway(GW).engine.peers(now);
-    let row = rows.iter().find(|row| row.peer.to_string() == HILL).unwrap();
+    let row = town.peer(GW, HILL);
     assert!(row.kind == "relay" && row.up);
     let packet = ip::udp(town.v6(OTHER), 1, town.v6(LAPTOP), 2, 10);
     town.send(HILL, &packet);

@@ -3,30 +3,18 @@
 use std::time::Duration;
 
 use vpmesh::base::VirtualEndpoint;
-use vpmesh::engine::{Datagram, Event, Now, Outbox};
+use vpmesh::engine::{Event, Now, Outbox};
 
 use crate::town::Town;
+use crate::town::gateway::datagram;
+use crate::town::roster::Roster;
 
-const ALICE: &str = r#"
-owner = "alice"
-serial = 1
-ipv4 = "10.88.0.0/16"
-[[room]]
-name = "attic"
-  [[room.gateway]]
-  name = "gw"
-  key = "KEY(alice/attic/gw)"
-[[room]]
-name = "cellar"
-  [[room.gateway]]
-  name = "hub"
-  key = "KEY(alice/cellar/hub)"
-  endpoints = ["203.0.113.9:51888"]
-"#;
+const GW: &str = "alice/attic/gw";
 
 /// `gw` alone: nobody is at the hub's endpoint.
 fn town() -> Town {
-    Town::new(&[("alice", ALICE)], &["alice/attic/gw"], &[])
+    let alice = Roster::of("alice").room("attic").gateway("gw").room("cellar").gateway("hub").at(9);
+    Town::new(&[("alice", &alice.text())], &[GW], &[])
 }
 
 /// What `gw` asks for and where it sends, until so many milliseconds have passed.
@@ -36,7 +24,7 @@ fn run(town: &mut Town, milliseconds: u64) -> (Vec<Event>, Vec<std::net::SocketA
         town.now = Now { instant: town.now.instant + Duration::from_millis(50), ..town.now };
         let now = town.now;
         let mut out = Outbox::with_capacity(1 << 16, 1 << 16);
-        let engine = &mut town.gateway("alice/attic/gw").engine;
+        let engine = &mut town.gateway(GW).engine;
         engine.handle_timeout(now, &mut out);
         sent.extend(out.transmits().map(|transmit| transmit.destination));
         events.extend(std::iter::from_fn(|| engine.poll_event()));
@@ -63,12 +51,12 @@ fn a_gateway_that_does_not_answer_is_dialled_and_spoken_to_through_what_answers(
     };
     let passage = VirtualEndpoint::Tls { connection: 0 }.address();
     let now = town.now;
-    town.gateway("alice/attic/gw").engine.handle_dialled(*peer, Some(passage), now);
+    town.gateway(GW).engine.handle_dialled(*peer, Some(passage), now);
     let (events, sent) = run(&mut town, 1_000);
     assert!(sent.contains(&passage), "{sent:?}");
     assert!(dials(&events).is_empty(), "one is enough");
     let now = town.now;
-    town.gateway("alice/attic/gw").engine.handle_hung_up(passage, now);
+    town.gateway(GW).engine.handle_hung_up(passage, now);
     let (_, sent) = run(&mut town, 6_000);
     assert!(!sent.contains(&passage), "{sent:?}");
 }
@@ -85,7 +73,7 @@ fn a_gateway_that_nobody_answers_for_is_dialled_with_longer_and_longer_pauses() 
                 if let Event::Dial { peer, .. } = event {
                     dialled += 1;
                     let now = town.now;
-                    town.gateway("alice/attic/gw").engine.handle_dialled(peer, None, now);
+                    town.gateway(GW).engine.handle_dialled(peer, None, now);
                 }
             }
         }
@@ -98,20 +86,12 @@ fn a_gateway_that_nobody_answers_for_is_dialled_with_longer_and_longer_pauses() 
 fn nobody_else_speaks_from_an_address_that_no_host_has() {
     let mut town = town();
     let now = town.now;
-    let engine = &mut town.gateway("alice/attic/gw").engine;
+    let engine = &mut town.gateway(GW).engine;
     let source = VirtualEndpoint::Tls { connection: 0 }.address();
     let mut out = Outbox::with_capacity(1 << 16, 1 << 16);
     let mut bytes = [1; 148];
-    engine.handle_udp(
-        &mut [Datagram { source, local: None, ecn: 0, bytes: &mut bytes, stride: 148 }],
-        now,
-        &mut out,
-    );
+    engine.handle_udp(&mut [datagram(source, &mut bytes)], now, &mut out);
     assert_eq!(engine.status(now).drops.get("virtual_source"), Some(&1));
-    engine.handle_passage(
-        &mut [Datagram { source, local: None, ecn: 0, bytes: &mut bytes, stride: 148 }],
-        now,
-        &mut out,
-    );
+    engine.handle_passage(&mut [datagram(source, &mut bytes)], now, &mut out);
     assert_eq!(engine.status(now).drops.get("virtual_source"), Some(&1));
 }

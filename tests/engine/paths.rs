@@ -2,52 +2,14 @@
 
 use std::net::SocketAddr;
 
-use vpmesh::base::link_address;
 use vpmesh::engine::{PathRow, PathsRow};
 use vpmesh::mesh::paths::Kind;
 use vpmesh::mesh::probing::{Candidates, Probing};
 use vpmesh::mesh::wire::Message;
-use vpmesh::packet::craft::Craft;
 
 use crate::ip;
-use crate::town::{Town, public};
-
-const ALICE: &str = r#"
-owner = "alice"
-serial = 1
-[[room]]
-name = "attic"
-[[room.gateway]]
-name = "gw"
-key = "KEY(alice/attic/gw)"
-[[room.station]]
-name = "laptop"
-key = "KEY(alice/attic/laptop)"
-[[room]]
-name = "cellar"
-[[room.gateway]]
-name = "gw"
-key = "KEY(alice/cellar/gw)"
-[[room.station]]
-name = "nas"
-key = "KEY(alice/cellar/nas)"
-[[room]]
-name = "den"
-ingress = []
-egress = []
-[[room.gateway]]
-name = "gw"
-key = "KEY(alice/den/gw)"
-endpoints = ["203.0.113.3:51888"]
-[[relay]]
-name = "hill"
-key = "KEY(alice/hill)"
-endpoints = ["203.0.113.4:51888"]
-[[relay]]
-name = "dale"
-key = "KEY(alice/dale)"
-endpoints = ["203.0.113.5:51888"]
-"#;
+use crate::town::roster::Roster;
+use crate::town::{Town, said};
 
 const ATTIC: &str = "alice/attic/gw";
 const CELLAR: &str = "alice/cellar/gw";
@@ -57,10 +19,18 @@ const DALE: &str = "alice/dale";
 const LAPTOP: &str = "alice/attic/laptop";
 const NAS: &str = "alice/cellar/nas";
 
+/// Two rooms that talk, one that talks to nobody, and two relays.
+fn alice() -> String {
+    let alice = Roster::of("alice").room("attic").gateway("gw").station("laptop");
+    let alice = alice.room("cellar").gateway("gw").station("nas");
+    let alice = alice.room("den").lines("ingress = []\negress = []").gateway("gw").at(3);
+    alice.relay("hill").at(4).relay("dale").at(5).text()
+}
+
 /// Two gateways that nobody told where the other one is; `apart`: and can't reach each other.
 fn town(apart: bool) -> Town {
     let stations = [(LAPTOP, ATTIC), (NAS, CELLAR)];
-    let mut town = Town::new(&[("alice", ALICE)], &[ATTIC, CELLAR, DEN, HILL, DALE], &stations);
+    let mut town = Town::new(&[("alice", &alice())], &[ATTIC, CELLAR, DEN, HILL, DALE], &stations);
     if apart {
         town.part(ATTIC, CELLAR);
     }
@@ -70,8 +40,7 @@ fn town(apart: bool) -> Town {
 /// Whether a datagram of the laptop's reaches the NAS.
 fn reaches(town: &mut Town) -> bool {
     let packet = ip::udp(town.v6(LAPTOP), 1_000, town.v6(NAS), 7, 300);
-    town.send(LAPTOP, &packet);
-    !town.received(NAS).is_empty()
+    town.carry(LAPTOP, &packet, NAS) > 0
 }
 
 /// Datagrams every 100 ms for so long; how many of them were lost.
@@ -84,9 +53,7 @@ fn lost(town: &mut Town, milliseconds: u64) -> usize {
 }
 
 fn paths(town: &mut Town, gateway: &str, other: &str) -> Option<PathsRow> {
-    let now = town.now;
-    let rows = town.gateway(gateway).engine.peers(now);
-    rows.into_iter().find(|row| row.peer.to_string() == other).unwrap().paths
+    town.peer(gateway, other).paths
 }
 
 /// Where a gateway sends what is for another.
@@ -193,22 +160,16 @@ fn a_pair_without_policy_is_told_nothing_and_its_word_is_not_taken() {
     let before = paths(&mut town, ATTIC, DEN);
     town.pass(10_000);
     assert_eq!((before, paths(&mut town, ATTIC, DEN)), (None, None));
-    let now = town.now;
-    let rows = town.gateway(ATTIC).engine.peers(now);
-    assert!(rows.iter().any(|row| row.peer.to_string() == DEN && row.up), "it has a session all the same");
+    assert!(town.peer(ATTIC, DEN).up, "it has a session all the same");
 }
 
 #[test]
 fn a_hostile_peer_can_have_nobody_scanned_or_flooded() {
     // The NAS's gateway is played by a station of the town's: it says what the test wants.
-    let mut town = Town::new(&[("alice", ALICE)], &[ATTIC], &[(CELLAR, ATTIC)]);
+    let mut town = Town::new(&[("alice", &alice())], &[ATTIC], &[(CELLAR, ATTIC)]);
     town.listens = true;
-    let (from, to) = (link_address(&public(CELLAR)), link_address(&public(ATTIC)));
-    let say = |town: &mut Town, said: Probing| {
-        let mut buffer = [0; vpmesh::packet::link::MESSAGE_MAX];
-        let len = Message::Probing(said).write(&mut buffer);
-        let port = vpmesh::base::LINK_PORT;
-        town.send(CELLAR, &Craft::between(from.into(), to.into()).udp(port, port, &buffer[..len]));
+    let say = |town: &mut Town, probing: Probing| {
+        town.send(CELLAR, &said(CELLAR, ATTIC, &Message::Probing(probing)));
     };
     let never = [
         "127.0.0.1:53",

@@ -6,66 +6,38 @@ use vpmesh::packet::craft::Craft;
 
 use crate::ip;
 use crate::town::Town;
-
-const ALICE: &str = r#"
-owner = "alice"
-serial = 1
-[[friend]]
-owner = "bob"
-key = "OWNER(bob)"
-[[egress]]
-allow = "udp/53"
-to = "bob/den"
-[[room]]
-name = "attic"
-[[room.gateway]]
-name = "gw"
-key = "KEY(alice/attic/gw)"
-[[room.station]]
-name = "laptop"
-key = "KEY(alice/attic/laptop)"
-[[room]]
-name = "cellar"
-[[room.gateway]]
-name = "gw"
-key = "KEY(alice/cellar/gw)"
-[[room.station]]
-name = "nas"
-key = "KEY(alice/cellar/nas)"
-[[relay]]
-name = "hill"
-key = "KEY(alice/hill)"
-endpoints = ["203.0.113.4:51888"]
-"#;
-
-const BOB: &str = r#"
-owner = "bob"
-serial = 1
-[[friend]]
-owner = "alice"
-key = "OWNER(alice)"
-[[ingress]]
-allow = "udp/53"
-from = "alice/attic"
-[[room]]
-name = "den"
-[[room.gateway]]
-name = "gw"
-key = "KEY(bob/den/gw)"
-[[room.station]]
-name = "tv"
-key = "KEY(bob/den/tv)"
-"#;
+use crate::town::roster::Roster;
 
 const ATTIC: &str = "alice/attic/gw";
 const CELLAR: &str = "alice/cellar/gw";
 const DEN: &str = "bob/den/gw";
 const HILL: &str = "alice/hill";
+const DALE: &str = "alice/dale";
 const LAPTOP: &str = "alice/attic/laptop";
 const NAS: &str = "alice/cellar/nas";
 const TV: &str = "bob/den/tv";
 
-const DALE: &str = "alice/dale";
+/// Bob lets alice's attic ask his den, and is nobody to her cellar.
+fn alice() -> Roster {
+    let alice = Roster::of("alice").friend("bob");
+    let alice = alice.lines("[[egress]]\nallow = \"udp/53\"\nto = \"bob/den\"");
+    let alice = alice.room("attic").gateway("gw").station("laptop");
+    alice.room("cellar").gateway("gw").station("nas").relay("hill").at(4)
+}
+
+fn town_of(alice: Roster, relays: &[&str], cuts: &[[&str; 2]]) -> Town {
+    let bob = Roster::of("bob").friend("alice");
+    let bob = bob.lines("[[ingress]]\nallow = \"udp/53\"\nfrom = \"alice/attic\"");
+    let rosters = [alice.text(), bob.room("den").gateway("gw").station("tv").text()];
+    let gateways = [&[ATTIC, CELLAR, DEN], relays].concat();
+    let stations = [(LAPTOP, ATTIC), (NAS, CELLAR), (TV, DEN)];
+    Town::with_cuts(&[("alice", &rosters[0]), ("bob", &rosters[1])], &gateways, &stations, cuts)
+}
+
+/// One relay that everybody reaches.
+fn town() -> Town {
+    town_of(alice(), &[HILL], &[])
+}
 
 /// Two relays that everybody reaches.
 fn two_relays() -> Town {
@@ -78,24 +50,13 @@ fn valley() -> Town {
 }
 
 fn with_dale(cuts: &[[&str; 2]]) -> Town {
-    let alice = ALICE.to_owned()
-        + "[[relay]]\nname = \"dale\"\nkey = \"KEY(alice/dale)\"\nendpoints = [\"203.0.113.5:51888\"]\n";
-    let gateways = [ATTIC, CELLAR, DEN, HILL, DALE];
-    let stations = [(LAPTOP, ATTIC), (NAS, CELLAR), (TV, DEN)];
-    Town::with_cuts(&[("alice", &alice), ("bob", BOB)], &gateways, &stations, cuts)
+    town_of(alice().relay("dale").at(5), &[HILL, DALE], cuts)
 }
 
-fn town() -> Town {
-    let gateways = [ATTIC, CELLAR, DEN, HILL];
-    let stations = [(LAPTOP, ATTIC), (NAS, CELLAR), (TV, DEN)];
-    Town::new(&[("alice", ALICE), ("bob", BOB)], &gateways, &stations)
-}
-
-/// Sends a datagram from one station to another's port; how many arrived by then.
+/// Sends a datagram from one station to another's port; how many arrived.
 fn sent(town: &mut Town, from: &str, to: &str, port: u16) -> usize {
     let packet = ip::udp(town.v6(from), 1_000, town.v6(to), port, 300);
-    town.send(from, &packet);
-    town.received(to).len()
+    town.carry(from, &packet, to)
 }
 
 #[test]
@@ -129,9 +90,7 @@ fn a_pair_that_the_rosters_could_let_talk_is_introduced_and_no_other() {
     let den = town.at(DEN);
     town.listens = true;
     assert_eq!(sent(&mut town, NAS, TV, 53), 0);
-    let now = town.now;
-    let peers = town.gateway(CELLAR).engine.peers(now);
-    let row = peers.iter().find(|row| row.peer.to_string() == DEN).unwrap();
+    let row = town.peer(CELLAR, DEN);
     assert!(row.endpoint.is_none() && !row.up, "{row:?}");
     assert!(!town.heard.iter().any(|(to, _)| *to == den));
 }
@@ -182,9 +141,7 @@ fn a_relay_that_begins_anew_is_a_way_again_within_seconds() {
 fn the_loss_of_one_of_two_relays_costs_seconds() {
     let mut town = two_relays();
     seconds_until_passing(&mut town);
-    let now = town.now;
-    let peers = town.gateway(ATTIC).engine.peers(now);
-    let at = peers.iter().find(|row| row.peer.to_string() == CELLAR).unwrap().endpoint.unwrap();
+    let at = town.peer(ATTIC, CELLAR).endpoint.unwrap();
     let relay = if at.to_string().starts_with("[100::1:0") { [HILL, DALE] } else { [DALE, HILL] };
     for lost in relay {
         let others = [ATTIC, CELLAR, DEN, HILL, DALE].into_iter().filter(|other| *other != lost);

@@ -7,11 +7,13 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use vpmesh::base::signify::OwnerSecret;
-use vpmesh::engine::{Datagram, Engine, EngineConfig, Event, Now, Offered, Outbox};
+use vpmesh::engine::{Engine, EngineConfig, Event, Now, Offered, Outbox};
 use vpmesh::mesh::accept::{self, InForce, Offer, Own, failing_tests};
 use vpmesh::mesh::sync::{Shelf, Verdict};
 
-use crate::town;
+use crate::town::clock;
+use crate::town::gateway::{config, datagram, resolved};
+use crate::town::roster::{expand, secret};
 
 const LATENCY: Duration = Duration::from_millis(20);
 
@@ -41,15 +43,15 @@ pub struct Node {
 
 /// A roster's file and its signature.
 pub fn signed(owner: &str, text: &str) -> Offer {
-    let bytes: Arc<[u8]> = town::expand(text).into_bytes().into();
-    let signature = town::secret(owner).sign(&bytes).to_file("").into_bytes();
+    let bytes: Arc<[u8]> = expand(text).into_bytes().into();
+    let signature = secret(owner).sign(&bytes).to_file("").into_bytes();
     let file = format!("{owner}.toml").into();
     Offer { owner: owner.parse().unwrap(), file, bytes, signature: Some(signature.into()) }
 }
 
 impl Net {
     pub fn new() -> Self {
-        let now = town::clock();
+        let now = clock();
         Self {
             nodes: BTreeMap::new(),
             by_address: HashMap::new(),
@@ -70,21 +72,13 @@ impl Net {
     pub fn start(&mut self, path: &str, i: usize, offers: &[Offer]) {
         let owner = path.split('/').next().unwrap();
         let secret =
-            self.secrets.entry(owner.to_owned()).or_insert_with(|| Arc::new(town::secret(owner))).clone();
+            Arc::clone(self.secrets.entry(owner.to_owned()).or_insert_with(|| Arc::new(secret(owner))));
         let own = Own { owner: owner.parse().unwrap(), key: secret.public() };
         let mut seed = [7; 32];
         seed[0] = i as u8;
         seed[1] = (i / 256) as u8;
-        let config = EngineConfig {
-            node: path.parse().unwrap(),
-            private_key: town::key(path),
-            mtu: 1420,
-            flows_max: 100,
-            seed,
-            index_secret: 0x123_4567 ^ i as u32,
-            listen: 51888,
-            introducers: vec![],
-        };
+        let config =
+            EngineConfig { flows_max: 100, seed, index_secret: 0x123_4567 ^ i as u32, ..config(path) };
         let node = Node {
             engine: Engine::new(config, self.now),
             out: Outbox::with_capacity(1 << 17, 1 << 12),
@@ -168,9 +162,7 @@ impl Net {
                 continue;
             }
             let node = self.nodes.get_mut(&path).unwrap();
-            let stride = bytes.len();
-            let datagram = Datagram { source: from, local: None, ecn: 0, bytes: &mut bytes, stride };
-            node.engine.handle_udp(&mut [datagram], now, &mut node.out);
+            node.engine.handle_udp(&mut [datagram(from, &mut bytes)], now, &mut node.out);
             self.after(&path);
         }
         let due: Vec<_> = self
@@ -193,10 +185,7 @@ impl Net {
         while let Some(event) = node.engine.poll_event() {
             match event {
                 Event::Resolve { peer, endpoints } => {
-                    let address =
-                        |e: &vpmesh::base::Endpoint| Some(SocketAddr::new(e.host.parse().ok()?, e.port));
-                    let found = endpoints.iter().filter_map(address).collect();
-                    node.engine.handle_resolved(peer, found, now);
+                    node.engine.handle_resolved(peer, resolved(&endpoints), now);
                 }
                 Event::Offered(offered) => {
                     let _ = node.judge(&offered, now);

@@ -1,119 +1,47 @@
 //! Owners, rosters, gateways and stations, and the wire that carries their datagrams.
 
+pub mod gateway;
+pub mod roster;
+mod station;
+
 use std::collections::{HashMap, VecDeque};
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
-use vpmesh::base::signify::OwnerSecret;
-use vpmesh::base::{PrivateKey, PublicKey};
+use vpmesh::base::{LINK_PORT, link_address};
 use vpmesh::engine::backlog::Backlog;
-use vpmesh::engine::{Datagram, Engine, EngineConfig, Event, Now, Outbox, ReloadError, ReloadReport};
+use vpmesh::engine::{Engine, EngineConfig, Now, PeerRow, ReloadError, ReloadReport, Transmit};
 use vpmesh::mesh::accept::Own;
 use vpmesh::mesh::sync::Shelf;
-use vpmesh::roster::{self, Model};
-use vpmesh::table::PeerId;
-use vpmesh::tunnel::{Endpoint, HANDSHAKE_MAX, Opened, Sealed, Tunnels};
+use vpmesh::mesh::wire::Message;
+use vpmesh::packet::craft::Craft;
+use vpmesh::packet::link::MESSAGE_MAX;
+use vpmesh::roster::{Model, model};
+
+use gateway::{Gateway, config};
+use roster::secret;
+pub use roster::{join, public};
+use station::Station;
+
+/// A datagram on its way: from, to, and what it is.
+type Sent = (SocketAddr, SocketAddr, Vec<u8>);
 
 /// Everything, by name.
 pub struct Town {
-    pub model: Arc<Model>,
+    /// As the first roster's owner reads the rosters.
+    model: Arc<Model>,
+    /// As each owner does.
+    models: HashMap<String, Arc<Model>>,
     gateways: HashMap<String, Gateway>,
     stations: HashMap<String, Station>,
     pub now: Now,
-    /// Pairs whose datagrams to each other are lost.
-    apart: Vec<(SocketAddr, SocketAddr)>,
     /// Everything that reached a gateway or relay.
     pub heard: Vec<(SocketAddr, Vec<u8>)>,
     /// Whether that is kept.
     pub listens: bool,
     /// Between these nothing is carried.
     cuts: Vec<[SocketAddr; 2]>,
-}
-
-pub struct Gateway {
-    pub engine: Engine,
-    at: SocketAddr,
-    /// What is sent there arrives as well.
-    also_at: Option<SocketAddr>,
-    out: Outbox,
-    /// What the kernel was given.
-    pub kernel: Vec<Vec<u8>>,
-    /// Its way out has no room: what waits, and how many datagrams had to go.
-    pub narrow: Option<(Backlog, u64)>,
-    is_off: bool,
-}
-
-impl Gateway {
-    fn is_at(&self, address: SocketAddr) -> bool {
-        self.at == address || self.also_at == Some(address)
-    }
-}
-
-struct Station {
-    tunnels: Tunnels,
-    gateway: PeerId,
-    at: SocketAddr,
-    inbox: Vec<Vec<u8>>,
-}
-
-/// A node's WireGuard key, by its path.
-pub fn key(path: &str) -> PrivateKey {
-    let mut seed = [0; 32];
-    for (i, byte) in path.bytes().enumerate() {
-        seed[i % 32] ^= byte.rotate_left(i as u32 / 32) ^ i as u8;
-    }
-    PrivateKey::from_random(seed)
-}
-
-/// The public key that a roster lists for a path.
-pub fn public(path: &str) -> PublicKey {
-    key(path).public()
-}
-
-/// An owner's signing key.
-pub fn secret(owner: &str) -> OwnerSecret {
-    OwnerSecret::from_seed([1; 8], key(owner).as_bytes())
-}
-
-/// The owner's public key as a friend's roster writes it.
-pub fn owner_key(owner: &str) -> String {
-    secret(owner).public().to_string()
-}
-
-/// Rosters joined, the first one's owner reading. `KEY(path)` and `OWNER(name)` in a text become keys.
-pub fn join(rosters: &[(&str, &str)]) -> Arc<Model> {
-    let parsed: Vec<_> = rosters
-        .iter()
-        .map(|(owner, text)| {
-            let text = expand(text);
-            let roster =
-                roster::parse(&format!("{owner}.toml"), text.as_bytes()).unwrap_or_else(|e| panic!("{e}"));
-            (Arc::new(roster), secret(owner).public())
-        })
-        .collect();
-    let joined = Model::join(&parsed).unwrap_or_else(|e| panic!("{e}"));
-    assert!(joined.refused.is_empty(), "{:?}", joined.refused);
-    Arc::new(joined.model)
-}
-
-/// A roster's text with its keys filled in.
-pub fn expand(text: &str) -> String {
-    let mut out = String::new();
-    let mut rest = text;
-    while let Some(at) = rest.find("KEY(").into_iter().chain(rest.find("OWNER(")).min() {
-        let open = at + rest[at..].find('(').unwrap();
-        let close = open + rest[open..].find(')').unwrap();
-        let name = &rest[open + 1..close];
-        out.push_str(&rest[..at]);
-        if rest[at..].starts_with("KEY") {
-            out.push_str(&public(name).to_string());
-        } else {
-            out.push_str(&owner_key(name));
-        }
-        rest = &rest[close + 1..];
-    }
-    out + rest
 }
 
 impl Town {
@@ -130,40 +58,32 @@ impl Town {
         cuts: &[[&str; 2]],
     ) -> Self {
         let now = clock();
+        let models = rosters.iter().map(|&first| {
+            let others = rosters.iter().filter(|other| other.0 != first.0);
+            (first.0.to_owned(), join(&[first].into_iter().chain(others.copied()).collect::<Vec<_>>()))
+        });
+        let models: HashMap<_, _> = models.collect();
         let mut town = Self {
-            model: join(rosters),
+            model: Arc::clone(&models[rosters[0].0]),
+            models,
             gateways: HashMap::new(),
             stations: HashMap::new(),
             now,
-            apart: vec![],
             heard: vec![],
             listens: false,
             cuts: vec![],
         };
-        for (i, path) in gateways.iter().enumerate() {
-            let at = SocketAddr::from(([203, 0, 113, i as u8 + 1], 51888));
-            let gateway = Gateway {
-                also_at: None,
-                engine: engine(path, 3, now),
-                at,
-                out: Outbox::with_capacity(1 << 18, 1 << 18),
-                kernel: vec![],
-                narrow: None,
-                is_off: false,
-            };
-            town.gateways.insert((*path).to_owned(), gateway);
+        for (path, number) in gateways.iter().zip(1..) {
+            town.gateways.insert((*path).to_owned(), Gateway::new(path, address(number), now));
         }
         for (i, (path, gateway)) in stations.iter().enumerate() {
-            let mut tunnels = Tunnels::new(&key(path), 0, now.instant);
-            let peer = tunnels.upsert_peer(public(gateway), false, now.instant).unwrap();
-            tunnels.set_candidates(peer, vec![town.gateways[*gateway].at], now.instant);
             let at = SocketAddr::from(([198, 51, 100, i as u8 + 1], 40000));
-            town.stations.insert((*path).to_owned(), Station { tunnels, gateway: peer, at, inbox: vec![] });
+            let station = Station::new(path, at, (gateway, town.at(gateway)), now.instant);
+            town.stations.insert((*path).to_owned(), station);
         }
         town.cut(cuts);
-        let model = Arc::clone(&town.model);
         for path in gateways {
-            town.reload(path, &model).unwrap();
+            town.load(path);
         }
         town.settle();
         for (path, _) in stations {
@@ -175,20 +95,13 @@ impl Town {
     /// Puts a model in force at one gateway.
     pub fn reload(&mut self, gateway: &str, model: &Arc<Model>) -> Result<ReloadReport, ReloadError> {
         let now = self.now;
-        let report = self.gateway(gateway).engine.reload(Arc::clone(model), now)?;
-        let mut events = Vec::new();
-        while let Some(event) = self.gateway(gateway).engine.poll_event() {
-            events.push(event);
-        }
-        for event in events {
-            if let Event::Resolve { peer, endpoints } = event {
-                let found =
-                    endpoints.iter().filter_map(|e| Some(SocketAddr::new(e.host.parse().ok()?, e.port)));
-                let found = found.collect();
-                self.gateway(gateway).engine.handle_resolved(peer, found, now);
-            }
-        }
-        Ok(report)
+        self.gateway(gateway).reload(model, now)
+    }
+
+    /// The town's rosters are in force at a gateway or relay, as its owner reads them.
+    fn load(&mut self, gateway: &str) {
+        let model = Arc::clone(&self.models[owner(gateway)]);
+        self.reload(gateway, &model).unwrap();
     }
 
     /// These can't reach each other from now on, and everybody else can.
@@ -199,10 +112,10 @@ impl Town {
     /// A gateway or relay begins anew, and knows the rosters only.
     pub fn restart(&mut self, gateway: &str) {
         let now = self.now;
-        self.gateway(gateway).engine = engine(gateway, 4, now);
+        let config = EngineConfig { seed: [4; 32], ..config(gateway) };
+        self.gateway(gateway).engine = Engine::new(config, now);
         self.gateway(gateway).is_off = false;
-        let model = Arc::clone(&self.model);
-        self.reload(gateway, &model).unwrap();
+        self.load(gateway);
         self.settle();
     }
 
@@ -214,17 +127,14 @@ impl Town {
     /// A station's tool has it go by another gateway from now on.
     pub fn attach(&mut self, station: &str, gateway: &str) {
         let (now, at) = (self.now.instant, self.at(gateway));
-        let station = self.stations.get_mut(station).unwrap();
-        station.tunnels.remove_peer(station.gateway);
-        station.gateway = station.tunnels.upsert_peer(public(gateway), false, now).unwrap();
-        station.tunnels.set_candidates(station.gateway, vec![at], now);
+        self.station(station).attach((gateway, at), now);
     }
 
     /// Gateways look for rosters from now on.
     pub fn look_for_rosters(&mut self) {
         let now = self.now;
         for (path, gateway) in &mut self.gateways {
-            let owner = path.split('/').next().unwrap();
+            let owner = owner(path);
             let own = Own { owner: owner.parse().unwrap(), key: secret(owner).public() };
             gateway.engine.set_shelf(Shelf::of(&own, None), now);
         }
@@ -232,6 +142,10 @@ impl Town {
 
     pub fn gateway(&mut self, path: &str) -> &mut Gateway {
         self.gateways.get_mut(path).unwrap()
+    }
+
+    fn station(&mut self, path: &str) -> &mut Station {
+        self.stations.get_mut(path).unwrap()
     }
 
     /// The node's address of this family.
@@ -243,31 +157,29 @@ impl Town {
         self.node(path).ipv4.unwrap().into()
     }
 
-    fn node(&self, path: &str) -> &roster::model::Node {
+    fn node(&self, path: &str) -> &model::Node {
         self.model.node(self.model.find(&path.parse().unwrap()).unwrap())
     }
 
     /// A station sends an IP packet (an empty one is a keepalive); everything that follows from it happens.
     pub fn send(&mut self, station: &str, packet: &[u8]) {
         let now = self.now.instant;
-        let sender = self.stations.get_mut(station).unwrap();
-        let mut buffer = vec![0; 70_000];
-        let mut wire = Vec::new();
-        if let Sealed::Send { to, len } = sender.tunnels.seal(sender.gateway, packet, &mut buffer, now) {
-            wire.push((sender.at, to.address, buffer[..len].to_vec()));
-        }
-        self.run(wire);
+        let wire = self.station(station).send(packet, now);
+        self.run(wire.into_iter().collect());
+    }
+
+    /// The same; how many packets another station got by it.
+    pub fn carry(&mut self, from: &str, packet: &[u8], to: &str) -> usize {
+        self.received(to);
+        self.send(from, packet);
+        self.received(to).len()
     }
 
     /// What a station that has a session sends for an IP packet: from where, and the datagram.
     pub fn sealed(&mut self, station: &str, packet: &[u8]) -> (SocketAddr, Vec<u8>) {
         let now = self.now.instant;
-        let sender = self.stations.get_mut(station).unwrap();
-        let mut buffer = vec![0; packet.len() + HANDSHAKE_MAX];
-        match sender.tunnels.seal(sender.gateway, packet, &mut buffer, now) {
-            Sealed::Send { len, .. } => (sender.at, buffer[..len].to_vec()),
-            other => panic!("{other:?}"),
-        }
+        let (from, _, datagram) = self.station(station).send(packet, now).expect("it has a session");
+        (from, datagram)
     }
 
     /// The kernel of a gateway sends an IP packet into the mesh.
@@ -282,7 +194,7 @@ impl Town {
 
     /// What a station was sent since it was last asked.
     pub fn received(&mut self, station: &str) -> Vec<Vec<u8>> {
-        std::mem::take(&mut self.stations.get_mut(station).unwrap().inbox)
+        std::mem::take(&mut self.station(station).inbox)
     }
 
     /// How often a gateway turned something away for this reason.
@@ -294,10 +206,17 @@ impl Town {
     /// Datagrams of its gateway reach a station.
     pub fn deliver(&mut self, station: &str, datagrams: Vec<Vec<u8>>) {
         let now = self.now.instant;
-        let station = self.stations.get_mut(station).unwrap();
+        let station = self.station(station);
         for datagram in datagrams {
             station.receive(station.at, &datagram, now);
         }
+    }
+
+    /// What `vpmesh peers` of a gateway says of another node.
+    pub fn peer(&mut self, gateway: &str, other: &str) -> PeerRow {
+        let now = self.now;
+        let mut rows = self.gateway(gateway).engine.peers(now).into_iter();
+        rows.find(|row| row.peer.to_string() == other).unwrap()
     }
 
     /// How many flows a gateway has.
@@ -318,8 +237,7 @@ impl Town {
         let (mut wire, lost) = (Vec::new(), *lost);
         while let Some(transmit) = backlog.first().filter(|_| octets > 0) {
             let length = transmit.bytes.len();
-            let segments = transmit.bytes.chunks(transmit.segment);
-            wire.extend(segments.map(|bytes| (at, transmit.destination, bytes.to_vec())));
+            wire.extend(segments(at, &transmit));
             octets = octets.saturating_sub(length);
             backlog.advance(length);
         }
@@ -340,7 +258,7 @@ impl Town {
     }
 
     /// Carries datagrams, in the order in which they were sent, until none is on its way.
-    fn run(&mut self, wire: Vec<(SocketAddr, SocketAddr, Vec<u8>)>) {
+    fn run(&mut self, wire: Vec<Sent>) {
         let mut wire = VecDeque::from(wire);
         for _ in 0..10_000 {
             let Some((from, to, mut bytes)) = wire.pop_front() else { return };
@@ -351,17 +269,10 @@ impl Town {
             if self.listens {
                 self.heard.push((to, bytes.clone()));
             }
-            if self.apart.contains(&(from, to)) || self.apart.contains(&(to, from)) {
-                continue;
-            }
             if let Some(gateway) = self.gateways.values_mut().find(|gateway| gateway.is_at(to)) {
-                if gateway.is_off {
-                    continue;
+                if !gateway.is_off {
+                    wire.extend(gateway.receive(from, &mut bytes, now));
                 }
-                let stride = bytes.len();
-                let datagram = Datagram { source: from, local: None, ecn: 0, bytes: &mut bytes, stride };
-                gateway.engine.handle_udp(&mut [datagram], now, &mut gateway.out);
-                wire.extend(gateway.drain());
             } else if let Some(station) = self.stations.values_mut().find(|station| station.at == to) {
                 wire.extend(station.receive(from, &bytes, now.instant));
             }
@@ -371,14 +282,14 @@ impl Town {
 
     /// What these two send each other is lost from now on.
     pub fn part(&mut self, one: &str, other: &str) {
-        let pair = (self.gateways[one].at, self.gateways[other].at);
-        self.apart.push(pair);
+        let ends = [self.at(one), self.at(other)];
+        self.cuts.push(ends);
     }
 
     /// What these two send each other arrives again.
     pub fn join(&mut self, one: &str, other: &str) {
-        let (one, other) = (self.gateways[one].at, self.gateways[other].at);
-        self.apart.retain(|pair| *pair != (one, other) && *pair != (other, one));
+        let ends = [self.at(one), self.at(other)];
+        self.cuts.retain(|cut| *cut != ends && *cut != [ends[1], ends[0]]);
     }
 
     /// Time passes, in steps of 50 ms.
@@ -412,68 +323,41 @@ impl Town {
 
     /// Somebody sends a gateway a datagram.
     pub fn inject(&mut self, from: SocketAddr, gateway: &str, datagram: Vec<u8>) {
-        let to = self.gateways[gateway].at;
+        let to = self.at(gateway);
         self.run(vec![(from, to, datagram)]);
     }
 
     /// A station is at another address from now on.
     pub fn roam(&mut self, station: &str, to: SocketAddr) {
-        self.stations.get_mut(station).unwrap().at = to;
+        self.station(station).at = to;
     }
 }
 
-fn engine(path: &str, seed: u8, now: Now) -> Engine {
-    let config = EngineConfig {
-        node: path.parse().unwrap(),
-        private_key: key(path),
-        mtu: 1420,
-        listen: 51888,
-        flows_max: 1_000,
-        seed: [seed; 32],
-        index_secret: 0x5a_5a5a,
-        introducers: Vec::new(),
-    };
-    Engine::new(config, now)
+/// The owner of a node.
+fn owner(path: &str) -> &str {
+    path.split('/').next().unwrap()
 }
 
-impl Gateway {
-    fn drain(&mut self) -> Vec<(SocketAddr, SocketAddr, Vec<u8>)> {
-        let at = self.at;
-        if let Some((backlog, lost)) = &mut self.narrow {
-            *lost += self.out.transmits().map(|transmit| backlog.push(&transmit)).sum::<u64>();
-            self.out.clear();
-            return Vec::new();
-        }
-        let trains = self.out.transmits().flat_map(|transmit| {
-            let segments = transmit.bytes.chunks(transmit.segment);
-            segments.map(move |bytes| (at, transmit.destination, bytes.to_vec()))
-        });
-        let wire = trains.collect();
-        self.kernel.extend(self.out.tun_packets().map(<[u8]>::to_vec));
-        self.out.clear();
-        wire
-    }
+/// Where the gateway or relay of this number is, from 1 on, as the town was told of them.
+fn address(number: u8) -> SocketAddr {
+    SocketAddr::from(([203, 0, 113, number], 51888))
 }
 
-impl Station {
-    fn receive(
-        &mut self,
-        from: SocketAddr,
-        bytes: &[u8],
-        now: Instant,
-    ) -> Vec<(SocketAddr, SocketAddr, Vec<u8>)> {
-        let mut buffer = vec![0; 70_000];
-        let mut wire = Vec::new();
-        match self.tunnels.open(Endpoint { address: from, local: None }, bytes, &mut buffer, now) {
-            Opened::Packet { bytes, .. } => self.inbox.push(bytes.to_vec()),
-            Opened::Answer { len, .. } => wire.push((self.at, from, buffer[..len].to_vec())),
-            Opened::Nothing { .. } | Opened::Drop(_) => {}
-        }
-        while let Some(Sealed::Send { to, len }) = self.tunnels.seal_waiting(self.gateway, &mut buffer, now) {
-            wire.push((self.at, to.address, buffer[..len].to_vec()));
-        }
-        wire
-    }
+/// The datagrams of what is sent from somewhere.
+fn segments(at: SocketAddr, transmit: &Transmit<'_>) -> Vec<Sent> {
+    transmit.bytes.chunks(transmit.segment).map(|bytes| (at, transmit.destination, bytes.to_vec())).collect()
+}
+
+/// Packets of a mesh node in its tunnel to another, from its link-local address.
+pub fn link(from: &str, to: &str) -> Craft {
+    Craft::between(link_address(&public(from)).into(), link_address(&public(to)).into())
+}
+
+/// What a mesh node says to another in its tunnel.
+pub fn said(from: &str, to: &str, message: &Message<'_>) -> Vec<u8> {
+    let mut buffer = [0; MESSAGE_MAX];
+    let len = message.write(&mut buffer);
+    link(from, to).udp(LINK_PORT, LINK_PORT, &buffer[..len])
 }
 
 #[expect(clippy::disallowed_methods, reason = "boringtun's own timers run on the system's clock")]
