@@ -1,10 +1,9 @@
 //! One gateway of the crowd: a UDP socket, a session with the relay, and a leg there.
 
-use std::io::{self, IoSliceMut};
-use std::net::{Ipv4Addr, SocketAddr, UdpSocket};
+use std::io;
+use std::net::{SocketAddr, UdpSocket};
 use std::time::{Duration, Instant};
 
-use quinn_udp::{BATCH_SIZE, RecvMeta, Transmit, UdpSocketState};
 use vpmesh::base::{PrivateKey, PublicKey, link_address};
 use vpmesh::mesh::frame::{FRAME_OVERHEAD, FRAME_TYPE, FrameHeader, FrameKey, write_frame};
 use vpmesh::mesh::relaying::{Relaying, Terms};
@@ -14,19 +13,17 @@ use vpmesh::table::PeerId;
 use vpmesh::tunnel::{Endpoint, Opened, SEAL_OVERHEAD, Sealed, Tunnels};
 
 use crate::cost;
+use crate::socket::{Buffers, Socket};
 
-const DATAGRAM_MAX: usize = 65_536;
 /// How often what is not answered is said again.
 const AGAIN: Duration = Duration::from_secs(1);
 
 pub struct Gateway {
     pub public: PublicKey,
     relay_key: PublicKey,
-    relay_at: SocketAddr,
     relay: PeerId,
     tunnels: Tunnels,
-    socket: UdpSocket,
-    state: UdpSocketState,
+    socket: Socket,
     ours: Terms,
     theirs: Option<Terms>,
     /// To its pair.
@@ -46,9 +43,7 @@ impl Gateway {
         relay_at: SocketAddr,
         relay_key: PublicKey,
     ) -> io::Result<Self> {
-        let socket = UdpSocket::bind((Ipv4Addr::UNSPECIFIED, port))?;
-        let state = UdpSocketState::new((&socket).into())?;
-        state.set_recv_buffer_size((&socket).into(), 1 << 20)?;
+        let socket = Socket::new(port, relay_at, 1 << 20, None)?;
         let mut tunnels = Tunnels::new(&private, u32::from(port), cost::now());
         let full = || io::Error::other("a gateway has room for one peer");
         let relay = tunnels.upsert_peer(relay_key, false, cost::now()).ok_or_else(full)?;
@@ -56,11 +51,9 @@ impl Gateway {
         Ok(Self {
             public: private.public(),
             relay_key,
-            relay_at,
             relay,
             tunnels,
             socket,
-            state,
             ours: Terms { index, key: FrameKey::from_bytes([port as u8; 16]) },
             theirs: None,
             channel: None,
@@ -73,7 +66,7 @@ impl Gateway {
     }
 
     pub fn socket(&self) -> &UdpSocket {
-        &self.socket
+        &self.socket.socket
     }
 
     pub fn is_registered(&self) -> bool {
@@ -92,7 +85,7 @@ impl Gateway {
         if self.asked.is_none_or(|asked| now - asked >= AGAIN) {
             self.asked = Some(now);
             if !self.tunnels.is_connected(self.relay) {
-                let to = Endpoint { address: self.relay_at, local: None };
+                let to = Endpoint { address: self.socket.to, local: None };
                 self.tunnels.try_at(self.relay, to, true, now);
             } else if self.theirs.is_none() {
                 self.say(Relaying::Register(self.ours))?;
@@ -102,7 +95,7 @@ impl Gateway {
         }
         let mut buffer = [0; 2_000];
         while let Some((_, Sealed::Send { len, .. })) = self.tunnels.handle_timeout(&mut buffer, now) {
-            self.send(&buffer[..len], None)?;
+            self.socket.send(&buffer[..len], None)?;
         }
         Ok(())
     }
@@ -114,7 +107,7 @@ impl Gateway {
         let ends = [self.public, self.relay_key].map(|key| link_address(&key));
         let len = link::wrap_message(&mut packet, len, ends[0], ends[1]);
         match self.tunnels.seal(self.relay, &packet[..len], &mut sealed, cost::now()) {
-            Sealed::Send { len, .. } => self.send(&sealed[..len], None).map(drop),
+            Sealed::Send { len, .. } => self.socket.send(&sealed[..len], None).map(drop),
             _ => Ok(()),
         }
     }
@@ -131,40 +124,19 @@ impl Gateway {
             self.sent += 1;
             write_frame(frame, FrameHeader { index: terms.index, counter: self.sent, channel }, &terms.key);
         }
-        let went = self.send(&train, Some(length));
+        let went = self.socket.send(&train, Some(length));
         self.train = train;
         went
     }
 
-    fn send(&self, contents: &[u8], segment_size: Option<usize>) -> io::Result<bool> {
-        let transmit =
-            Transmit { destination: self.relay_at, ecn: None, contents, segment_size, src_ip: None };
-        match self.state.try_send((&self.socket).into(), &transmit) {
-            Ok(()) => Ok(true),
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(false),
-            // An ICMP error of an earlier one: the relay was not yet listening.
-            Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => Ok(true),
-            Err(error) => Err(error),
-        }
-    }
-
     /// Takes everything that waits on the socket.
     pub fn receive(&mut self, buffers: &mut Buffers) -> io::Result<()> {
-        loop {
-            let mut slices = buffers.slices();
-            let mut metas = [RecvMeta::default(); BATCH_SIZE];
-            let count = match self.state.recv((&self.socket).into(), &mut slices, &mut metas) {
-                Ok(count) => count,
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(()),
-                Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => continue,
-                Err(error) => return Err(error),
-            };
-            for (slice, meta) in slices.iter().zip(&metas).take(count) {
-                for datagram in slice[..meta.len].chunks(meta.stride.max(1)) {
-                    self.take(datagram)?;
-                }
+        while let Some(datagrams) = self.socket.receive(buffers)? {
+            for datagram in datagrams {
+                self.take(datagram)?;
             }
         }
+        Ok(())
     }
 
     fn take(&mut self, datagram: &[u8]) -> io::Result<()> {
@@ -173,7 +145,7 @@ impl Gateway {
             return Ok(());
         }
         let mut buffer = [0; 2_000];
-        let source = Endpoint { address: self.relay_at, local: None };
+        let source = Endpoint { address: self.socket.to, local: None };
         match self.tunnels.open(source, datagram, &mut buffer, cost::now()) {
             Opened::Packet { bytes, .. } => {
                 let ends = [self.relay_key, self.public].map(|key| link_address(&key));
@@ -187,7 +159,7 @@ impl Gateway {
             Opened::Answer { len, .. } => {
                 // What follows a handshake, or a cookie, follows at once.
                 self.asked = None;
-                self.send(&buffer[..len], None).map(drop)
+                self.socket.send(&buffer[..len], None).map(drop)
             }
             Opened::Nothing { .. } | Opened::Drop(_) => Ok(()),
         }
@@ -202,18 +174,5 @@ impl Gateway {
             _ => return,
         }
         self.asked = None;
-    }
-}
-
-/// Room for one `recvmmsg` of trains.
-pub struct Buffers(Vec<Vec<u8>>);
-
-impl Buffers {
-    pub fn new() -> Self {
-        Self(vec![vec![0; DATAGRAM_MAX]; BATCH_SIZE])
-    }
-
-    fn slices(&mut self) -> Vec<IoSliceMut<'_>> {
-        self.0.iter_mut().map(|buffer| IoSliceMut::new(buffer)).collect()
     }
 }

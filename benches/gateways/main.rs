@@ -9,6 +9,8 @@
 #[expect(dead_code, reason = "the clock alone is wanted")]
 mod cost;
 mod gateway;
+#[path = "../relay_load/socket.rs"]
+mod socket;
 #[path = "../relay_load/wait.rs"]
 mod wait;
 
@@ -20,7 +22,8 @@ use anyhow::{Context, bail};
 use serde::Deserialize;
 use vpmesh::base::{PrivateKey, PublicKey};
 
-use gateway::{Buffers, Gateway};
+use gateway::Gateway;
+use socket::Buffers;
 
 /// Between two looks at what came.
 const BURST: usize = 16;

@@ -12,6 +12,7 @@ mod cost;
 mod inner;
 mod plan;
 mod probe;
+mod socket;
 mod stage;
 mod station;
 mod wait;

@@ -7,7 +7,8 @@ use boringtun::x25519::PublicKey;
 
 use crate::cost;
 use crate::plan::Plan;
-use crate::station::{Buffers, Station};
+use crate::socket::Buffers;
+use crate::station::Station;
 use crate::wait;
 
 /// Between two handshakes: 40 a second bring no relaying node to ask for cookies.

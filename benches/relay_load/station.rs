@@ -4,7 +4,7 @@
 //! packet in many is opened, to be sure that the relaying node sends the real thing; opening all would make the
 //! generator slower than what it measures.
 
-use std::io::{self, IoSliceMut};
+use std::io;
 use std::net::{Ipv4Addr, SocketAddr, UdpSocket};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -12,15 +12,16 @@ use std::time::{Duration, Instant};
 use boringtun::noise::rate_limiter::RateLimiter;
 use boringtun::noise::{Tunn, TunnResult};
 use boringtun::x25519::{PublicKey, StaticSecret};
-use quinn_udp::{BATCH_SIZE, RecvMeta, Transmit, UdpSocketState};
 
 use crate::cost;
 use crate::inner;
 use crate::plan::StationPlan;
+use crate::socket::{Buffers, Socket};
 
 /// What WireGuard adds to an inner packet.
 pub const OVERHEAD: usize = 32;
-const DATAGRAM_MAX: usize = 65_536;
+/// What the largest message needs, and more.
+const SCRATCH: usize = 65_536;
 const SAMPLED: u64 = 512;
 /// Sessions older than this are renewed before a cell starts; WireGuard itself renews them after 120 s.
 const SESSION_AGE_MAX: Duration = Duration::from_secs(40);
@@ -30,9 +31,7 @@ const HANDSHAKE_RETRY: Duration = Duration::from_secs(5);
 pub struct Station {
     pub address: Ipv4Addr,
     index: u32,
-    relay: SocketAddr,
-    socket: UdpSocket,
-    state: UdpSocketState,
+    socket: Socket,
     tunn: Tunn,
     /// When the newest session was made, and when a handshake was last asked for.
     session: Option<Instant>,
@@ -54,21 +53,16 @@ impl Station {
         // A limiter without a limit: the station is not what is tested.
         let limiter = Arc::new(RateLimiter::new(&PublicKey::from(&private), u64::MAX));
         let tunn = Tunn::new(private, relay_key, None, None, index, Some(limiter));
-        let socket = UdpSocket::bind((Ipv4Addr::UNSPECIFIED, plan.port))?;
-        let state = UdpSocketState::new((&socket).into())?;
-        // What the kernel grants is enough: with a window in flight nothing is lost here, and losses are counted.
-        state.set_recv_buffer_size((&socket).into(), 4 << 20)?;
-        state.set_send_buffer_size((&socket).into(), 4 << 20)?;
+        // With a window in flight nothing is lost here, and losses are counted.
+        let socket = Socket::new(plan.port, relay, 4 << 20, Some(4 << 20))?;
         Ok(Self {
             address: plan.address,
             index,
-            relay,
             socket,
-            state,
             tunn,
             session: None,
             asked: None,
-            scratch: vec![0; DATAGRAM_MAX],
+            scratch: vec![0; SCRATCH],
             arrived: 0,
             spoiled: 0,
             size: 0,
@@ -83,7 +77,7 @@ impl Station {
     }
 
     pub fn socket(&self) -> &UdpSocket {
-        &self.socket
+        &self.socket.socket
     }
 
     pub fn has_session(&self) -> bool {
@@ -99,9 +93,7 @@ impl Station {
         self.asked = Some(now);
         let mut message = [0; 148];
         match self.tunn.format_handshake_initiation(&mut message, true) {
-            TunnResult::WriteToNetwork(bytes) => {
-                send(&self.state, &self.socket, self.relay, bytes, None).map(drop)
-            }
+            TunnResult::WriteToNetwork(bytes) => self.socket.send(bytes, None).map(drop),
             other => Err(io::Error::other(format!("no handshake to send: {other:?}"))),
         }
     }
@@ -110,9 +102,7 @@ impl Station {
     pub fn keepalive(&mut self) -> io::Result<()> {
         let mut message = [0; 148];
         match self.tunn.encapsulate(&[], &mut message) {
-            TunnResult::WriteToNetwork(bytes) => {
-                send(&self.state, &self.socket, self.relay, bytes, None).map(drop)
-            }
+            TunnResult::WriteToNetwork(bytes) => self.socket.send(bytes, None).map(drop),
             other => Err(io::Error::other(format!("no keepalive to send: {other:?}"))),
         }
     }
@@ -130,27 +120,17 @@ impl Station {
 
     /// Sends sealed packets of `stride` bytes each as one train; false when the socket is full.
     pub fn send_train(&self, sealed: &[u8], stride: usize) -> io::Result<bool> {
-        send(&self.state, &self.socket, self.relay, sealed, Some(stride))
+        self.socket.send(sealed, Some(stride))
     }
 
     /// Takes everything that waits on the socket.
     pub fn receive(&mut self, buffers: &mut Buffers) -> io::Result<()> {
-        loop {
-            let mut slices = buffers.slices();
-            let mut metas = [RecvMeta::default(); BATCH_SIZE];
-            let count = match self.state.recv((&self.socket).into(), &mut slices, &mut metas) {
-                Ok(count) => count,
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(()),
-                // An ICMP error of an earlier packet: the relaying node was not yet listening.
-                Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => continue,
-                Err(error) => return Err(error),
-            };
-            for (slice, meta) in slices.iter().zip(&metas).take(count) {
-                for datagram in slice[..meta.len].chunks(meta.stride.max(1)) {
-                    self.take(datagram)?;
-                }
+        while let Some(datagrams) = self.socket.receive(buffers)? {
+            for datagram in datagrams {
+                self.take(datagram)?;
             }
         }
+        Ok(())
     }
 
     fn take(&mut self, datagram: &[u8]) -> io::Result<()> {
@@ -186,12 +166,12 @@ impl Station {
 
     /// Does what a handshake message asks for.
     fn answer(&mut self, datagram: &[u8]) -> io::Result<()> {
-        match self.tunn.decapsulate(Some(self.relay.ip()), datagram, &mut self.scratch) {
+        match self.tunn.decapsulate(Some(self.socket.to.ip()), datagram, &mut self.scratch) {
             TunnResult::WriteToNetwork(bytes) => {
                 if datagram[0] == 2 {
                     self.session = Some(cost::now());
                 }
-                send(&self.state, &self.socket, self.relay, bytes, None).map(drop)
+                self.socket.send(bytes, None).map(drop)
             }
             _ => {
                 // After a cookie the next try is made at once, and carries it.
@@ -201,34 +181,5 @@ impl Station {
                 Ok(())
             }
         }
-    }
-}
-
-fn send(
-    state: &UdpSocketState,
-    socket: &UdpSocket,
-    destination: SocketAddr,
-    contents: &[u8],
-    segment_size: Option<usize>,
-) -> io::Result<bool> {
-    let transmit = Transmit { destination, ecn: None, contents, segment_size, src_ip: None };
-    match state.try_send(socket.into(), &transmit) {
-        Ok(()) => Ok(true),
-        Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(false),
-        Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => Ok(true),
-        Err(error) => Err(error),
-    }
-}
-
-/// Room for one `recvmmsg` of trains.
-pub struct Buffers(Vec<Vec<u8>>);
-
-impl Buffers {
-    pub fn new() -> Self {
-        Self(vec![vec![0; DATAGRAM_MAX]; BATCH_SIZE])
-    }
-
-    fn slices(&mut self) -> Vec<IoSliceMut<'_>> {
-        self.0.iter_mut().map(|buffer| IoSliceMut::new(buffer)).collect()
     }
 }
