@@ -1,9 +1,9 @@
 //! Channels that two relays share, for gateways that no single relay reaches.
 
-use std::net::Ipv6Addr;
 use std::time::Instant;
 
-use super::{Relaying, could_talk};
+use super::relay::Side;
+use super::{NOWHERE, could_talk};
 use crate::base::{DropReason, PublicKey};
 use crate::engine::world::PeerKind;
 use crate::engine::{Engine, Outbox};
@@ -19,19 +19,16 @@ impl Engine {
         out: &mut Outbox,
     ) -> Result<(), DropReason> {
         let other = self.tunnels.peer_by_key(&wanted).ok_or(DropReason::NoRoute)?;
-        let world = self.world.as_ref().ok_or(DropReason::NoRoute)?;
+        let Side { world, relay, judged, legs } = self.relay_side()?;
         let key = world.roles.get(&gateway).map(|role| role.key).ok_or(DropReason::NoRoute)?;
-        let Relaying { relay: Some(relay), judged, legs, .. } = &mut self.relaying else {
-            return Err(DropReason::NotControl);
-        };
         if relay.has_leg(other) {
             return self.handle_open(gateway, wanted, now, out);
         }
         let may = relay.handle_open_far(gateway, other, now, || could_talk(world, judged, gateway, other));
         match may {
             Ok(Some(channel)) => {
-                let observed = (Ipv6Addr::UNSPECIFIED, 0).into();
-                self.say(gateway, Said::Opened(Introduction { peer: wanted, channel, observed }), now, out);
+                let introduction = Introduction { peer: wanted, channel, observed: NOWHERE };
+                self.say(gateway, Said::Opened(introduction), now, out);
             }
             Ok(None) => {
                 for relay in legs.registered().collect::<Vec<_>>() {
@@ -52,23 +49,17 @@ impl Engine {
         now: Instant,
         out: &mut Outbox,
     ) -> Result<(), DropReason> {
-        let world = self.world.as_ref().ok_or(DropReason::NoRoute)?;
-        let is_relay =
-            world.roles.get(&relay).is_some_and(|role| matches!(role.kind, PeerKind::Relay { .. }));
-        let (Some(near), Some(far)) = (self.tunnels.peer_by_key(&to), self.tunnels.peer_by_key(&from)) else {
-            return Err(DropReason::NoRoute);
-        };
+        let (near, far) = self.both_ends(&to, &from)?;
+        let Side { world, relay: own, judged, .. } = self.relay_side()?;
         let owner = world.owner_behind(far).ok_or(DropReason::NoRoute)?;
-        let Relaying { relay: Some(own), judged, .. } = &mut self.relaying else {
-            return Err(DropReason::NotControl);
-        };
-        if !is_relay {
+        let role = world.roles.get(&relay);
+        if !role.is_some_and(|role| matches!(role.kind, PeerKind::Relay { .. })) {
             return Err(DropReason::NotControl);
         }
         let judge = || could_talk(world, judged, far, near);
         if let Ok(channel) = own.handle_extend(relay, (far, owner), near, now, judge) {
-            let nowhere = (Ipv6Addr::UNSPECIFIED, 0).into();
-            self.say(near, Said::Incoming(Introduction { peer: from, channel, observed: nowhere }), now, out);
+            let introduction = Introduction { peer: from, channel, observed: NOWHERE };
+            self.say(near, Said::Incoming(introduction), now, out);
             self.say(relay, Said::Extended { from, to, channel }, now, out);
         }
         Ok(())
@@ -83,25 +74,26 @@ impl Engine {
         now: Instant,
         out: &mut Outbox,
     ) -> Result<(), DropReason> {
-        let (Some(near), Some(far)) = (self.tunnels.peer_by_key(&from), self.tunnels.peer_by_key(&to)) else {
-            return Err(DropReason::NoRoute);
-        };
-        let world = self.world.as_ref().ok_or(DropReason::NoRoute)?;
-        let goes_first =
-            world.roles.get(&relay).is_some_and(|role| self.own_key.as_bytes() < role.key.as_bytes());
-        let Relaying { relay: Some(own), legs, .. } = &mut self.relaying else {
-            return Err(DropReason::NotControl);
-        };
+        let (near, far) = self.both_ends(&from, &to)?;
+        let own_key = self.own_key;
+        let Side { world, relay: own, legs, .. } = self.relay_side()?;
+        let goes_first = world.roles.get(&relay).is_some_and(|role| own_key.as_bytes() < role.key.as_bytes());
         if !legs.handle_channel(relay, onward, near) {
             return Err(DropReason::NoLeg);
         }
         if let Ok(Some(channel)) = own.handle_extended((relay, goes_first), (near, far), onward, now) {
-            let observed = (Ipv6Addr::UNSPECIFIED, 0).into();
-            self.say(near, Said::Opened(Introduction { peer: to, channel, observed }), now, out);
+            let introduction = Introduction { peer: to, channel, observed: NOWHERE };
+            self.say(near, Said::Opened(introduction), now, out);
         } else {
             legs.handle_closed(relay, onward);
             self.say(relay, Said::Ended { channel: onward }, now, out);
         }
         Ok(())
+    }
+
+    /// The gateways at both ends of a channel.
+    fn both_ends(&self, near: &PublicKey, far: &PublicKey) -> Result<(PeerId, PeerId), DropReason> {
+        let ends = self.tunnels.peer_by_key(near).zip(self.tunnels.peer_by_key(far));
+        ends.ok_or(DropReason::NoRoute)
     }
 }

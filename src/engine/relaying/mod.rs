@@ -9,7 +9,7 @@ mod chain;
 mod gateway;
 mod relay;
 
-use std::net::{Ipv6Addr, SocketAddr};
+use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 use std::time::Instant;
 
 use hashbrown::HashMap;
@@ -29,6 +29,8 @@ use crate::tunnel::Endpoint;
 
 /// Verdicts about pairs that are remembered.
 const JUDGED_MAX: usize = 65_536;
+/// Where somebody is whom this node does not see.
+const NOWHERE: SocketAddr = SocketAddr::new(IpAddr::V6(Ipv6Addr::UNSPECIFIED), 0);
 
 /// What an engine has of relays.
 #[derive(Debug, Default)]
@@ -269,7 +271,7 @@ impl Engine {
     /// Where a peer is seen.
     fn observed(&self, peer: PeerId) -> SocketAddr {
         let seen = self.tunnels.endpoint(peer).map(|at| at.address).filter(|at| !is_virtual(at.ip()));
-        seen.unwrap_or_else(|| (Ipv6Addr::UNSPECIFIED, 0).into())
+        seen.unwrap_or(NOWHERE)
     }
 
     fn say(&mut self, peer: PeerId, said: Said, now: Instant, out: &mut Outbox) {

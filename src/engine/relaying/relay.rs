@@ -2,12 +2,14 @@
 
 use std::time::Instant;
 
-use hashbrown::HashSet;
+use hashbrown::{HashMap, HashSet};
 
 use super::{Relaying, could_talk};
 use crate::base::{DropReason, PublicKey};
+use crate::engine::world::World;
 use crate::engine::{Engine, Line, Outbox};
 use crate::mesh::frame::{FRAME_OVERHEAD, frame_channel, frame_index};
+use crate::mesh::legs::Legs;
 use crate::mesh::relay::{Passed, Quota, Relay};
 use crate::mesh::relaying::{Introduction, Refusal, Relaying as Said, Terms};
 use crate::packet::{Ecn, TokenBucket};
@@ -16,7 +18,24 @@ use crate::table::PeerId;
 /// How often a gateway is told that a channel is closed, a second and at once, all gateways together.
 const CLOSED_PER_SECOND: u32 = 50;
 
+/// What a relay opens channels by.
+pub(super) struct Side<'a> {
+    pub world: &'a World,
+    pub relay: &'a mut Relay,
+    pub judged: &'a mut HashMap<(u32, u32), bool>,
+    pub legs: &'a mut Legs,
+}
+
 impl Engine {
+    /// This node's, if it is a relay.
+    pub(super) fn relay_side(&mut self) -> Result<Side<'_>, DropReason> {
+        let world = self.world.as_ref().ok_or(DropReason::NoRoute)?;
+        let Relaying { relay: Some(relay), judged, legs, .. } = &mut self.relaying else {
+            return Err(DropReason::NotControl);
+        };
+        Ok(Side { world, relay, judged, legs })
+    }
+
     pub(super) fn relay_frame(
         &mut self,
         from: PeerId,
@@ -69,12 +88,9 @@ impl Engine {
         out: &mut Outbox,
     ) -> Result<(), DropReason> {
         let ours = self.terms(gateway).ok_or(DropReason::NoRoute)?;
-        let world = self.world.as_ref().ok_or(DropReason::NoRoute)?;
-        let owner = world.owner_behind(gateway);
         let observed = self.observed(gateway);
-        let (Some(relay), Some(owner)) = (&mut self.relaying.relay, owner) else {
-            return Err(DropReason::NotControl);
-        };
+        let Side { world, relay, .. } = self.relay_side()?;
+        let owner = world.owner_behind(gateway).ok_or(DropReason::NotControl)?;
         match relay.handle_register(gateway, owner, theirs, ours, now)? {
             Some(terms) => self.say(gateway, Said::Registered { terms, observed }, now, out),
             None => self.say(gateway, Said::Refused { peer: self.own_key, why: Refusal::Full }, now, out),
@@ -90,10 +106,7 @@ impl Engine {
         out: &mut Outbox,
     ) -> Result<(), DropReason> {
         let other = self.tunnels.peer_by_key(&wanted);
-        let world = self.world.as_ref().ok_or(DropReason::NoRoute)?;
-        let Relaying { relay: Some(relay), judged, .. } = &mut self.relaying else {
-            return Err(DropReason::NotControl);
-        };
+        let Side { world, relay, judged, .. } = self.relay_side()?;
         let opened = relay.handle_open(gateway, other, now, || {
             other.is_some_and(|other| could_talk(world, judged, gateway, other))
         });
