@@ -14,7 +14,7 @@ use std::time::{Duration, Instant};
 use crate::lab::echo::{Echo, tcp_answers};
 use crate::lab::owner::Signed;
 use crate::lab::ping::wait_until_reached;
-use crate::lab::{Gateway, Internet, Lab, Owner, Station, wait_for};
+use crate::lab::{Attic, Gateway, Internet, Lab, Owner, Station, wait_for};
 use vpmesh::base::PublicKey;
 
 const LIMIT: Duration = Duration::from_millis(1200);
@@ -66,24 +66,17 @@ const ALL: &str = r#"[{ allow = "any" }]"#;
 
 impl World {
     fn new() -> Self {
-        let lab = Lab::new();
-        let internet = Internet::new();
-        let alice = Owner::new(&lab, "alice", "10.88.0.0/16");
-        let laptop = alice.node("attic/laptop", "10.88.1.10");
-        let phone = alice.node("attic/phone", "10.88.1.11");
-        let mut gateway = Gateway::new(&lab, &internet, &alice, &alice.node("attic/gw", "10.88.1.1"));
+        let mut attic = Attic::new(Lab::new());
+        let nodes = attic.nodes(["laptop", "phone"]);
         // A few serials have been before.
-        let mut good = alice.sign("");
         for _ in 0..4 {
-            good = alice.sign(&body(&gateway, &laptop, &phone, SSH));
+            attic.alice.sign(&"");
         }
-        gateway.take(&[&good]);
-        gateway.start(&lab);
-        let uplink = gateway.uplink(&[&alice]);
-        let laptop = Station::join(&lab, &internet, &laptop, &uplink);
-        let phone = Station::join(&lab, &internet, &phone, &uplink);
+        attic.start(&body(&attic.gateway, &nodes[0], &nodes[1], SSH));
+        let [laptop, phone] = nodes.map(|node| attic.join(&node));
         wait_until_reached(&laptop.namespace, phone.node.v4.into(), Duration::from_secs(10));
         let echo = phone.echo();
+        let Attic { gateway, alice, internet, lab } = attic;
         Self { alice, laptop, phone, gateway, _echo: echo, _internet: internet, lab }
     }
 

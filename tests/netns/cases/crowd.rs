@@ -15,7 +15,7 @@ use boringtun::x25519;
 
 use crate::lab::forge::Forge;
 use crate::lab::ping::{Pinger, wait_until_reached};
-use crate::lab::{Gateway, Internet, Lab, Namespace, Node, Owner, Station, wait_for};
+use crate::lab::{Attic, Gateway, Internet, Lab, Namespace, Node, Room, wait_for};
 
 const LIMIT: Duration = Duration::from_secs(30);
 /// Pings while the hog sends, ten a second.
@@ -77,48 +77,12 @@ impl Hog {
 
 #[test]
 fn stations_that_send_more_than_is_read_lose_their_own_packets_and_nobody_elses() {
-    let lab = Lab::alone();
-    let internet = Internet::new();
-    let alice = Owner::new(&lab, "alice", "10.88.0.0/16");
-    let [laptop, server, hog, sow] = [("laptop", 10), ("server", 11), ("hog", 12), ("sow", 13)]
-        .map(|(name, last)| alice.node(&format!("attic/{name}"), &format!("10.88.1.{last}")));
-    let mut gateway = Gateway::new(&lab, &internet, &alice, &alice.node("attic/gw", "10.88.1.1"));
-    let roster = alice.sign(&format!(
-        r#"
-        [[room]]
-        name = "attic"
-          [[room.gateway]]
-          name = "gw"
-          key  = "{gateway_key}"
-          endpoints = ["{endpoint}"]
-          [[room.station]]
-          name = "laptop"
-          ipv4 = "10.88.1.10"
-          key  = "{laptop_key}"
-          [[room.station]]
-          name = "server"
-          ipv4 = "10.88.1.11"
-          key  = "{server_key}"
-          [[room.station]]
-          name = "hog"
-          ipv4 = "10.88.1.12"
-          key  = "{hog_key}"
-          [[room.station]]
-          name = "sow"
-          ipv4 = "10.88.1.13"
-          key  = "{sow_key}"
-        "#,
-        gateway_key = gateway.node.public,
-        endpoint = gateway.endpoint(),
-        laptop_key = laptop.public,
-        server_key = server.public,
-        hog_key = hog.public,
-        sow_key = sow.public,
-    ));
-    gateway.take(&[&roster]);
-    gateway.start(&lab);
-    let uplink = gateway.uplink(&[&alice]);
-    let [laptop, server] = [laptop, server].map(|node| Station::join(&lab, &internet, &node, &uplink));
+    let mut attic = Attic::new(Lab::alone());
+    let [laptop, server, hog, sow] = attic.nodes(["laptop", "server", "hog", "sow"]);
+    let room = [&laptop, &server, &hog, &sow].into_iter().fold(attic.room(), Room::station);
+    attic.start(&room);
+    let [laptop, server] = [laptop, server].map(|node| attic.join(&node));
+    let Attic { gateway, internet, lab, .. } = attic;
     wait_until_reached(&laptop.namespace, server.node.v4.into(), LIMIT);
 
     let hogs = [hog, sow].map(|node| {

@@ -8,13 +8,14 @@
 //! The roster names the hub by a host name, which `gw` alone can look up; nobody can look up `gw`. So it is `gw` that
 //! has to find the hub.
 
+use std::fmt::Display;
 use std::net::{IpAddr, Ipv6Addr};
 use std::time::Duration;
 
 use crate::lab::internet::Place;
 use crate::lab::link::{self, End};
 use crate::lab::ping::wait_until_reached;
-use crate::lab::{Gateway, Internet, Lab, Node, Owner, Station};
+use crate::lab::{Gateway, Internet, Lab, Node, Owner, Room, Station};
 
 const SOON: Duration = Duration::from_secs(15);
 /// A handshake is tried every five seconds; a session is given up after fifteen.
@@ -33,51 +34,51 @@ fn hosts(addresses: &[IpAddr]) -> String {
     addresses.iter().map(|address| format!("{address} hub.example.net\n")).collect()
 }
 
-/// `endpoints` as they stand between the brackets.
-fn room(name: &str, gateway: &Gateway, endpoints: &str, station: &Node) -> String {
-    let (gateway_name, station_name) = (gateway.node.path.leaf(), station.path.leaf());
-    format!(
-        r#"
-        [[room]]
-        name = "{name}"
-          [[room.gateway]]
-          name = "{gateway_name}"
-          ipv4 = "{gateway_v4}"
-          key  = "{gateway_key}"
-          endpoints = [{endpoints}]
-          [[room.station]]
-          name = "{station_name}"
-          ipv4 = "{v4}"
-          key  = "{key}"
-        "#,
-        gateway_v4 = gateway.node.v4,
-        gateway_key = gateway.node.public,
-        v4 = station.v4,
-        key = station.public,
-    )
+/// Alice's two rooms before anything runs in them.
+struct Plan {
+    laptop: Node,
+    phone: Node,
+    gw: Gateway,
+    hub: Gateway,
+    alice: Owner,
+    internet: Internet,
+    lab: Lab,
 }
 
-impl World {
-    /// `found` is what `gw` finds for the hub's name.
-    fn new(found: fn(&Place) -> Vec<IpAddr>) -> Self {
+impl Plan {
+    fn new() -> Self {
         let lab = Lab::new();
         let internet = Internet::new();
         let alice = Owner::new(&lab, "alice", "10.88.0.0/16");
         let laptop = alice.node("attic/laptop", "10.88.1.10");
         let phone = alice.node("cellar/phone", "10.88.3.10");
-        let mut gw = Gateway::new(&lab, &internet, &alice, &alice.node("attic/gw", "10.88.1.1"));
-        let mut hub = Gateway::new(&lab, &internet, &alice, &alice.node("cellar/hub", "10.88.3.1"));
-        gw.namespace.set_hosts(&hosts(&found(&hub.place)));
-        hub.namespace.set_hosts("");
-        let attic = room("attic", &gw, "\"gw.example.net:51888\"", &laptop);
-        let roster = alice.sign(&(attic + &room("cellar", &hub, "\"hub.example.net:51888\"", &phone)));
+        let gw = Gateway::new(&lab, &internet, &alice, &alice.node("attic/gw", "10.88.1.1"));
+        let hub = Gateway::new(&lab, &internet, &alice, &alice.node("cellar/hub", "10.88.3.1"));
+        Self { laptop, phone, gw, hub, alice, internet, lab }
+    }
+
+    /// The roster says that the gateways are there.
+    fn build(self, gws: &[&dyn Display], hubs: &[&dyn Display]) -> World {
+        let Self { laptop, phone, mut gw, mut hub, alice, internet, lab } = self;
+        let attic = Room::new("attic").gateway_at(&gw.node, gws).station(&laptop);
+        let cellar = Room::new("cellar").gateway_at(&hub.node, hubs).station(&phone);
+        let roster = alice.sign(&format_args!("{attic}{cellar}"));
         for gateway in [&mut gw, &mut hub] {
-            gateway.take(&[&roster]);
-            gateway.start(&lab);
+            gateway.start_with(&lab, &[&roster]);
         }
         let laptop = Station::join(&lab, &internet, &laptop, &gw.uplink(&[&alice]));
         let phone = Station::join(&lab, &internet, &phone, &hub.uplink(&[&alice]));
-        Self { laptop, phone, gw, hub, internet, lab }
+        World { laptop, phone, gw, hub, internet, lab }
+    }
+}
+
+impl World {
+    /// `found` is what `gw` finds for the hub's name.
+    fn new(found: fn(&Place) -> Vec<IpAddr>) -> Self {
+        let plan = Plan::new();
+        plan.gw.namespace.set_hosts(&hosts(&found(&plan.hub.place)));
+        plan.hub.namespace.set_hosts("");
+        plan.build(&[&"gw.example.net:51888"], &[&"hub.example.net:51888"])
     }
 
     fn wait_until_joined(&self, limit: Duration) {
@@ -132,27 +133,14 @@ fn a_gateway_that_was_killed_is_reached_again_by_itself() {
 
 #[test]
 fn gateways_on_one_link_find_each_other_with_no_endpoint_known() {
-    let lab = Lab::new();
-    let internet = Internet::new();
-    let alice = Owner::new(&lab, "alice", "10.88.0.0/16");
-    let laptop = alice.node("attic/laptop", "10.88.1.10");
-    let phone = alice.node("cellar/phone", "10.88.3.10");
-    let mut gw = Gateway::new(&lab, &internet, &alice, &alice.node("attic/gw", "10.88.1.1"));
-    let mut hub = Gateway::new(&lab, &internet, &alice, &alice.node("cellar/hub", "10.88.3.1"));
-    let roster = alice.sign(&(room("attic", &gw, "", &laptop) + &room("cellar", &hub, "", &phone)));
-    for gateway in [&mut gw, &mut hub] {
-        gateway.take(&[&roster]);
-        gateway.start(&lab);
-    }
-    let laptop = Station::join(&lab, &internet, &laptop, &gw.uplink(&[&alice]));
-    let phone = Station::join(&lab, &internet, &phone, &hub.uplink(&[&alice]));
+    let World { laptop, phone, gw, hub, .. } = &Plan::new().build(&[], &[]);
     wait_until_reached(&laptop.namespace, gw.node.v4.into(), SOON);
     wait_until_reached(&phone.namespace, hub.node.v4.into(), SOON);
     let peer = |gateway: &Gateway| {
         let peers = gateway.peers();
         peers.as_array().unwrap().iter().find(|peer| peer["kind"] == "gateway").unwrap().clone()
     };
-    assert!(peer(&gw)["endpoint"].is_null(), "nothing is known yet: {}", gw.peers());
+    assert!(peer(gw)["endpoint"].is_null(), "nothing is known yet: {}", gw.peers());
 
     let cable = |namespace| End { namespace, interface: "cable" };
     link::join(cable(&gw.namespace), cable(&hub.namespace), 1500);
@@ -160,7 +148,7 @@ fn gateways_on_one_link_find_each_other_with_no_endpoint_known() {
         wait_until_reached(&laptop.namespace, to, AGAIN);
     }
     wait_until_reached(&phone.namespace, laptop.node.v4.into(), SOON);
-    for gateway in [&gw, &hub] {
+    for gateway in [gw, hub] {
         let endpoint = peer(gateway)["endpoint"].as_str().unwrap().to_owned();
         assert!(endpoint.starts_with("[fe80:"), "through the cable: {endpoint}");
     }

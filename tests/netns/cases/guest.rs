@@ -15,7 +15,7 @@ use crate::lab::container::Container;
 use crate::lab::echo::{Echo, tcp_answers};
 use crate::lab::owner::Signed;
 use crate::lab::ping::wait_until_reached;
-use crate::lab::{Gateway, Internet, Lab, Node, Owner, Station, wait_for};
+use crate::lab::{Gateway, Internet, Lab, Node, Owner, Room, Station, wait_for};
 
 const LIMIT: Duration = Duration::from_millis(1200);
 
@@ -55,7 +55,8 @@ struct World {
 }
 
 fn sign_alice(alice: &Owner, bob: &Owner, gw: &Gateway, laptop: &Node) -> Signed {
-    alice.sign(&format!(
+    let (friend, room) = (bob.as_friend(), Room::new("attic").gateway(gw).station(laptop));
+    alice.sign(&format_args!(
         r#"
         {ALICES_CONSENT}
         {friend}
@@ -63,49 +64,14 @@ fn sign_alice(alice: &Owner, bob: &Owner, gw: &Gateway, laptop: &Node) -> Signed
         name = "job"
         host = "bob/cellar/box"
         ipv4 = "10.88.9.1"
-
-        [[room]]
-        name = "attic"
-          [[room.gateway]]
-          name = "gw"
-          key  = "{gw_key}"
-          endpoints = ["{endpoint}"]
-
-          [[room.station]]
-          name = "laptop"
-          ipv4 = "10.88.1.10"
-          key  = "{laptop_key}"
+        {room}
         "#,
-        friend = bob.as_friend(),
-        gw_key = gw.node.public,
-        endpoint = gw.endpoint(),
-        laptop_key = laptop.public,
     ))
 }
 
 fn sign_bob(bob: &Owner, alice: &Owner, door: &Gateway, host: &Node, consent: &str, guest: &str) -> Signed {
-    bob.sign(&format!(
-        r#"
-        {consent}
-        {friend}
-        [[room]]
-        name = "cellar"
-          [[room.gateway]]
-          name = "door"
-          key  = "{door_key}"
-          endpoints = ["{endpoint}"]
-
-          [[room.station]]
-          name = "box"
-          ipv4 = "10.89.1.20"
-          key  = "{host_key}"
-          {guest}
-        "#,
-        friend = alice.as_friend(),
-        door_key = door.node.public,
-        endpoint = door.endpoint(),
-        host_key = host.public,
-    ))
+    let room = Room::new("cellar").gateway(door).station(host).lines(guest);
+    bob.sign(&format_args!("{consent}\n{}\n{room}", alice.as_friend()))
 }
 
 impl World {
@@ -121,8 +87,7 @@ impl World {
         let alices = sign_alice(&alice, &bob, &gw, &laptop);
         let bobs = sign_bob(&bob, &alice, &door, &host, BOBS_CONSENT, HOSTED);
         for gateway in [&mut gw, &mut door] {
-            gateway.take(&[&alices, &bobs]);
-            gateway.start(&lab);
+            gateway.start_with(&lab, &[&alices, &bobs]);
         }
         let laptop = Station::join(&lab, &internet, &laptop, &gw.uplink(&[&alice, &bob]));
         let host = Station::join(&lab, &internet, &host, &door.uplink(&[&alice, &bob]));

@@ -22,8 +22,9 @@ use vpmesh::mesh::wire::Message;
 use crate::lab::flood::{Attacker, Flood};
 use crate::lab::ping::{Pinger, reaches, wait_until_reached};
 use crate::lab::rogue::{Rogue, framed};
+use crate::lab::room::relay;
 use crate::lab::sniffer::Sniffer;
-use crate::lab::{Gateway, Internet, Lab, Namespace, Node, Owner, wait_for};
+use crate::lab::{Gateway, Internet, Lab, Namespace, Owner, Room, wait_for};
 
 const SOON: Duration = Duration::from_secs(20);
 const LIMIT: Duration = Duration::from_secs(60);
@@ -63,13 +64,7 @@ impl World {
             gateway.namespace.set("ipv6/conf/eth0/disable_ipv6", "1");
         }
         let rogue = eve.node("den/gw", "10.89.1.1");
-        let room = |name: &str, gateway: &Node| {
-            let (leaf, v4, key) = (gateway.path.leaf(), gateway.v4, gateway.public);
-            format!(
-                "[[room]]\nname = \"{name}\"\n\
-                 [[room.gateway]]\nname = \"{leaf}\"\nipv4 = \"{v4}\"\nkey = \"{key}\"\n"
-            )
-        };
+        let room = |name, gateway| Room::new(name).gateway_at(gateway, &[]);
         let border = |inside: &str, friend: &Owner| {
             format!(
                 "egress = [{{ allow = \"any\", from = \"{inside}\", to = \"{name}\" }}]\n\
@@ -78,17 +73,13 @@ impl World {
                 friend = friend.as_friend(),
             )
         };
-        let relay = format!(
-            "[[relay]]\nname = \"hill\"\nkey = \"{}\"\nendpoints = [\"{}\"]\n",
-            hill.node.public,
-            hill.endpoint()
-        );
-        let alices = border("alice/attic", &eve) + &room("attic", &gw.node) + &room("cellar", &hub.node);
-        let rosters =
-            [alice.sign(&(alices + &relay)), eve.sign(&(border("eve", &alice) + &room("den", &rogue)))];
+        let (attic, cellar) = (room("attic", &gw.node), room("cellar", &hub.node));
+        let rosters = [
+            alice.sign(&format_args!("{}{attic}{cellar}{}", border("alice/attic", &eve), relay(&hill))),
+            eve.sign(&format_args!("{}{}", border("eve", &alice), room("den", &rogue))),
+        ];
         for gateway in [&mut hill, &mut gw, &mut hub] {
-            gateway.take(&[&rosters[0], &rosters[1]]);
-            gateway.start(&lab);
+            gateway.start_with(&lab, &[&rosters[0], &rosters[1]]);
         }
         for (from, to) in [(&gw, &hub), (&hub, &gw)] {
             wait_until_reached(&from.namespace, to.node.v4.into(), SOON);

@@ -16,7 +16,7 @@ use crate::lab::echo::{Echo, tcp_answers};
 use crate::lab::internet::Place;
 use crate::lab::ping::wait_until_reached;
 use crate::lab::sniffer::Sniffer;
-use crate::lab::{Gateway, Internet, Lab, Namespace, Owner, Station};
+use crate::lab::{Attic, Gateway, Internet, Lab, Namespace, Station};
 
 const LIMIT: Duration = Duration::from_millis(1200);
 
@@ -33,62 +33,26 @@ struct World {
 
 impl World {
     fn new() -> Self {
-        let lab = Lab::new();
-        let internet = Internet::new();
-        let alice = Owner::new(&lab, "alice", "10.88.0.0/16");
-        let [laptop, kiosk] = [("laptop", 10), ("kiosk", 11)]
-            .map(|(name, last)| alice.node(&format!("attic/{name}"), &format!("10.88.1.{last}")));
-        let mut gateway = Gateway::new(&lab, &internet, &alice, &alice.node("attic/gw", "10.88.1.1"));
-        let roster = alice.sign(&format!(
-            r#"
-            egress = [{{ allow = ["icmp", "tcp/443"], to = "internet" }}]
-            [[room]]
-            name = "attic"
-              [[room.gateway]]
-              name = "gw"
-              ipv4 = "10.88.1.1"
-              key  = "{gateway_key}"
-              endpoints = ["{endpoint}"]
-              [[room.station]]
-              name = "laptop"
-              ipv4 = "10.88.1.10"
-              key  = "{laptop_key}"
-              [[room.station]]
-              name = "kiosk"
-              ipv4 = "10.88.1.11"
-              key  = "{kiosk_key}"
-              egress = [{{ allow = "any", to = "alice" }}]
-            "#,
-            gateway_key = gateway.node.public,
-            endpoint = gateway.endpoint(),
-            laptop_key = laptop.public,
-            kiosk_key = kiosk.public,
-        ));
-        gateway.take(&[&roster]);
-        gateway.namespace.forward();
-        gateway.start(&lab);
-        let [v4, v6] = alice.prefixes();
-        gateway.namespace.nft(&format!(
-            "table inet nat {{
-                chain postrouting {{
-                    type nat hook postrouting priority srcnat;
-                    ip saddr {v4} oifname eth0 masquerade
-                    ip6 saddr {v6} oifname eth0 masquerade
-                }}
-            }}"
+        let mut attic = Attic::new(Lab::new());
+        let nodes = attic.nodes(["laptop", "kiosk"]);
+        let room = attic.room().station(&nodes[0]).station(&nodes[1]);
+        let room = room.lines(r#"egress = [{ allow = "any", to = "alice" }]"#);
+        attic.gateway.masquerade(&attic.alice);
+        attic.start(&format_args!(
+            "egress = [{{ allow = [\"icmp\", \"tcp/443\"], to = \"internet\" }}]\n{room}"
         ));
         let site = Namespace::new("site");
-        let place = internet.attach(&site);
+        let place = attic.internet.attach(&site);
         let echo = Echo::on_every_port_of_eth0(&site);
-        let uplink = gateway.uplink(&[&alice]);
-        let [laptop, kiosk] = [laptop, kiosk].map(|node| {
-            let mut station = Station::join(&lab, &internet, &node, &uplink);
-            wait_until_reached(&station.namespace, gateway.node.v4.into(), Duration::from_secs(10));
+        let [laptop, kiosk] = nodes.map(|node| {
+            let mut station = attic.join(&node);
+            wait_until_reached(&station.namespace, attic.gateway.node.v4.into(), Duration::from_secs(10));
             for address in place.addresses() {
                 station.route(&host_prefix(address));
             }
             station
         });
+        let Attic { gateway, internet, lab, .. } = attic;
         Self { laptop, kiosk, gateway, site, place, _echo: echo, _internet: internet, _lab: lab }
     }
 }

@@ -9,19 +9,10 @@ use std::time::Duration;
 
 use crate::lab::ping::wait_until_reached;
 use crate::lab::wait::wait_for;
-use crate::lab::{Gateway, Internet, Lab, Node, Owner, Station};
+use crate::lab::{Gateway, Internet, Lab, Owner, Room, Station};
 
 /// A handshake is tried every five seconds.
 const SOON: Duration = Duration::from_secs(30);
-
-/// A room with the roster's entry of its gateway.
-fn room(name: &str, gateway: &str, station: &Node) -> String {
-    let (leaf, v4, key) = (station.path.leaf(), station.v4, station.public);
-    format!(
-        "[[room]]\nname = \"{name}\"\n{gateway}\n  [[room.station]]\n  name = \"{leaf}\"\n  ipv4 = \"{v4}\"\n  \
-         key  = \"{key}\"\n"
-    )
-}
 
 #[test]
 fn a_node_that_has_one_line_gets_its_roster_and_serves_its_room() {
@@ -33,16 +24,9 @@ fn a_node_that_has_one_line_gets_its_roster_and_serves_its_room() {
     let mut gw = Gateway::new(&lab, &internet, &alice, &alice.node("attic/gw", "10.88.1.1"));
     let mut new = Gateway::new(&lab, &internet, &alice, &alice.node("cellar/new", "10.88.3.1"));
 
-    let entry = format!(
-        "[[room.gateway]]\nname = \"gw\"\nkey = \"{}\"\nipv4 = \"{}\"\nendpoints = [\"{}\"]",
-        gw.node.public,
-        gw.node.v4,
-        gw.endpoint()
-    );
-    let attic = room("attic", &entry, &laptop);
+    let attic = Room::new("attic").gateway(&gw).station(&laptop);
     let first = alice.sign(&attic);
-    gw.take(&[&first]);
-    gw.start(&lab);
+    gw.start_with(&lab, &[&first]);
 
     let line = gw.tool(&["invite", first.toml.to_str().unwrap(), "--node", "alice/cellar/new"]);
     assert!(line.is_success(), "{line:?}");
@@ -51,7 +35,7 @@ fn a_node_that_has_one_line_gets_its_roster_and_serves_its_room() {
     assert!(new.status()["owners"].as_array().unwrap().is_empty(), "it knows no roster yet");
     gw.wait_for_drops("unknown_key", 1);
 
-    let second = alice.sign(&(attic + &room("cellar", &entry, &phone)));
+    let second = alice.sign(&format_args!("{attic}{}", Room::new("cellar").lines(entry).station(&phone)));
     gw.reload(&[&second]);
     wait_for("the new node has its owner's roster", SOON, || {
         let owners = new.status()["owners"].clone();

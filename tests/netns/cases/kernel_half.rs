@@ -18,7 +18,7 @@ use crate::lab::internet::Place;
 use crate::lab::iperf::{Client, Server};
 use crate::lab::lan::LanHost;
 use crate::lab::owner::Signed;
-use crate::lab::{Gateway, Internet, Lab, Namespace, Owner, wait_for};
+use crate::lab::{Attic, Gateway, Internet, Lab, Namespace, Node, Owner, Room, wait_for};
 
 const LIMIT: Duration = Duration::from_millis(1200);
 /// iperf3's server; not in the way of the answers on every other port.
@@ -42,27 +42,11 @@ const HTTPS_AND_BULK: &str =
 
 impl World {
     fn new(egress: &str, more: &str) -> Self {
-        let lab = Lab::new();
-        let internet = Internet::new();
-        let alice = Owner::new(&lab, "alice", "10.88.0.0/16");
-        let mut gateway = Gateway::new(&lab, &internet, &alice, &alice.node("attic/gw", "10.88.1.1"));
+        let Attic { mut gateway, alice, internet, lab } = Attic::new(Lab::new());
         gateway.configure(more);
         gateway.take(&[&roster(&alice, &gateway, egress)]);
-        gateway.namespace.forward();
-        let [nas, camera] = [("nas", 10), ("camera", 11)].map(|(name, last)| {
-            let node = alice.node(&format!("attic/{name}"), &format!("10.88.2.{last}"));
-            LanHost::plug(&gateway, &node)
-        });
-        let [v4, v6] = alice.prefixes();
-        gateway.namespace.nft(&format!(
-            "table inet nat {{
-                chain postrouting {{
-                    type nat hook postrouting priority srcnat;
-                    ip saddr {v4} oifname eth0 masquerade
-                    ip6 saddr {v6} oifname eth0 masquerade
-                }}
-            }}"
-        ));
+        gateway.masquerade(&alice);
+        let [nas, camera] = hosts(&alice).map(|node| LanHost::plug(&gateway, &node));
         let site = Namespace::new("site");
         let place = internet.attach(&site);
         gateway.start(&lab);
@@ -138,31 +122,20 @@ impl World {
     }
 }
 
+/// What is on the gateway's LAN.
+fn hosts(alice: &Owner) -> [Node; 2] {
+    [("nas", 10), ("camera", 11)]
+        .map(|(name, last)| alice.node(&format!("attic/{name}"), &format!("10.88.2.{last}")))
+}
+
 fn roster(alice: &Owner, gateway: &Gateway, egress: &str) -> Signed {
-    alice.sign(&format!(
-        r#"
-        {egress}
-        [[room]]
-        name = "attic"
-          [[room.gateway]]
-          name = "gw"
-          ipv4 = "10.88.1.1"
-          key  = "{key}"
-          endpoints = ["{endpoint}"]
-          [[room.station]]
-          name = "nas"
-          ipv4 = "10.88.2.10"
-          lan  = true
-          ingress = [{{ allow = "tcp/445" }}]
-          [[room.station]]
-          name = "camera"
-          ipv4 = "10.88.2.11"
-          lan  = true
-          egress = [{{ allow = ["tcp/445", "tcp/446"], to = "alice/attic/nas" }}]
-        "#,
-        key = gateway.node.public,
-        endpoint = gateway.endpoint(),
-    ))
+    let [nas, camera] = hosts(alice);
+    let room =
+        Room::new("attic").gateway(gateway).lan_host(&nas).lines(r#"ingress = [{ allow = "tcp/445" }]"#);
+    let room = room
+        .lan_host(&camera)
+        .lines(r#"egress = [{ allow = ["tcp/445", "tcp/446"], to = "alice/attic/nas" }]"#);
+    alice.sign(&format_args!("{egress}\n{room}"))
 }
 
 const ALL: [bool; 2] = [true, true];

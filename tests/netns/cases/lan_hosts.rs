@@ -16,7 +16,7 @@ use std::time::Duration;
 use crate::lab::echo::{Echo, tcp_answers, udp_answers};
 use crate::lab::lan::LanHost;
 use crate::lab::ping::wait_until_reached;
-use crate::lab::{Gateway, Internet, Lab, Namespace, Node, Owner, Station};
+use crate::lab::{Gateway, Internet, Lab, Namespace, Node, Owner, Room, Station};
 
 const LIMIT: Duration = Duration::from_millis(1200);
 
@@ -43,55 +43,20 @@ impl World {
         let printer = alice.node("cellar/printer", "10.88.4.10");
         let mut gw = Gateway::new(&lab, &internet, &alice, &alice.node("attic/gw", "10.88.1.1"));
         let mut hub = Gateway::new(&lab, &internet, &alice, &alice.node("cellar/hub", "10.88.3.1"));
-        let roster = alice.sign(&format!(
+        let attic = Room::new("attic").gateway(&gw).lines(r#"ingress = [{ allow = "icmp" }]"#);
+        let attic = attic.station(&laptop).lan_host(&nas).lines(
             r#"
-            [[room]]
-            name = "attic"
-              [[room.gateway]]
-              name = "gw"
-              ipv4 = "10.88.1.1"
-              key  = "{gw_key}"
-              endpoints = ["{gw_endpoint}"]
-              ingress = [{{ allow = "icmp" }}]
-              [[room.station]]
-              name = "laptop"
-              ipv4 = "10.88.1.10"
-              key  = "{laptop_key}"
-              [[room.station]]
-              name = "nas"
-              ipv4 = "10.88.2.10"
-              lan  = true
-              ingress = [{{ allow = ["icmp", "tcp/445"], from = ["alice/attic/laptop", "alice/cellar"] }}]
-              egress  = [{{ allow = "tcp/9100", to = "alice/cellar/printer" }}, {{ allow = "udp/53" }}]
-
-            [[room]]
-            name = "cellar"
-              [[room.gateway]]
-              name = "hub"
-              ipv4 = "10.88.3.1"
-              key  = "{hub_key}"
-              endpoints = ["{hub_endpoint}"]
-              [[room.station]]
-              name = "phone"
-              ipv4 = "10.88.3.10"
-              key  = "{phone_key}"
-              [[room.station]]
-              name = "printer"
-              ipv4 = "10.88.4.10"
-              lan  = true
-              ingress = [{{ allow = ["icmp", "tcp/9100"] }}, {{ deny = "tcp/9100", from = "alice/cellar/phone" }}]
+            ingress = [{ allow = ["icmp", "tcp/445"], from = ["alice/attic/laptop", "alice/cellar"] }]
+            egress  = [{ allow = "tcp/9100", to = "alice/cellar/printer" }, { allow = "udp/53" }]
             "#,
-            gw_key = gw.node.public,
-            gw_endpoint = gw.endpoint(),
-            laptop_key = laptop.public,
-            hub_key = hub.node.public,
-            hub_endpoint = hub.endpoint(),
-            phone_key = phone.public,
-        ));
+        );
+        let cellar = Room::new("cellar").gateway(&hub).station(&phone).lan_host(&printer).lines(
+            r#"ingress = [{ allow = ["icmp", "tcp/9100"] }, { deny = "tcp/9100", from = "alice/cellar/phone" }]"#,
+        );
+        let roster = alice.sign(&format_args!("{attic}{cellar}"));
         let mut hosts = Vec::new();
         for (gateway, node) in [(&mut gw, &nas), (&mut hub, &printer)] {
-            gateway.take(&[&roster]);
-            gateway.start(&lab);
+            gateway.start_with(&lab, &[&roster]);
             hosts.push(LanHost::plug(gateway, node));
         }
         let laptop = Station::join(&lab, &internet, &laptop, &gw.uplink(&[&alice]));

@@ -8,33 +8,22 @@ use std::time::Duration;
 
 use crate::lab::process::Process;
 use crate::lab::wait::wait_for;
-use crate::lab::{Gateway, Internet, Lab, Node, Owner};
+use crate::lab::{Attic, Gateway, Lab, Node, Room};
 
 const SOON: Duration = Duration::from_secs(10);
 
-fn roster(gateway: &Gateway, stations: &[&Node]) -> String {
-    let mut text = format!(
-        "[[room]]\nname = \"attic\"\n[[room.gateway]]\nname = \"gw\"\nkey = \"{}\"\nendpoints = [\"{}\"]\n",
-        gateway.node.public,
-        gateway.endpoint()
-    );
-    for node in stations {
-        let (leaf, v4, key) = (node.path.leaf(), node.v4, node.public);
-        text += &format!("[[room.station]]\nname = \"{leaf}\"\nipv4 = \"{v4}\"\nkey = \"{key}\"\n");
-    }
-    text
+fn roster(gateway: &Gateway, stations: &[&Node]) -> Room {
+    stations.iter().fold(Room::new("attic").gateway(gateway), |room, node| room.station(node))
 }
 
 #[test]
 fn a_routers_dnsmasq_knows_the_stations_of_the_rosters_in_force() {
-    let lab = Lab::new();
-    let internet = Internet::new();
-    let alice = Owner::new(&lab, "alice", "10.88.0.0/16");
-    let (laptop, phone) = (alice.node("attic/laptop", "10.88.1.10"), alice.node("attic/phone", "10.88.1.11"));
-    let mut gw = Gateway::new(&lab, &internet, &alice, &alice.node("attic/gw", "10.88.1.1"));
+    let attic = Attic::new(Lab::new());
+    let [laptop, phone] = attic.nodes(["laptop", "phone"]);
+    let Attic { gateway: mut gw, alice, internet: _internet, lab } = attic;
     gw.configure("dns = \"127.0.0.1:5358\"");
-    gw.take(&[&alice.sign(&roster(&gw, &[&laptop]))]);
-    gw.start(&lab);
+    let first = alice.sign(&roster(&gw, &[&laptop]));
+    gw.start_with(&lab, &[&first]);
 
     // What OpenWrt's init script makes of the package's entries in /etc/config/dhcp, and of its own defaults.
     let mut command = gw.namespace.command("dnsmasq");

@@ -21,7 +21,8 @@ use serde_json::Value;
 use crate::lab::internet::Place;
 use crate::lab::link::{End, join};
 use crate::lab::ping::Pinger;
-use crate::lab::{Gateway, Internet, Lab, Namespace, Owner};
+use crate::lab::room::relay;
+use crate::lab::{Gateway, Internet, Lab, Namespace, Owner, Room};
 
 /// How a gateway is connected.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -182,21 +183,14 @@ fn every_pair_of_home_routers_takes_the_best_path_that_there_is() {
             let room = format!("{}{side}", kind.name());
             let v4 = format!("10.88.{}.1", usize::from(side) * 100 + number);
             let gateway = kind.connect((&lab, &internet, &alice), &room, &v4, &mut held);
-            rooms += &format!(
-                "[[room]]\nname = \"{room}\"\n[[room.gateway]]\nname = \"gw\"\nipv4 = \"{v4}\"\nkey = \"{}\"\n",
-                gateway.node.public
-            );
+            rooms += &Room::new(room).gateway_at(&gateway.node, &[]).to_string();
             gateways.push(gateway);
         }
         gateways
     };
     let mut left = side(1);
     let mut right = side(2);
-    let roster = alice.sign(&format!(
-        "{rooms}\n[[relay]]\nname = \"hill\"\nkey = \"{}\"\nendpoints = [\"{}\"]\n",
-        hill.node.public,
-        hill.endpoint()
-    ));
+    let roster = alice.sign(&(rooms + &relay(&hill)));
     for gateway in left.iter_mut().chain(&mut right).chain([&mut hill]) {
         gateway.take(&[&roster]);
     }

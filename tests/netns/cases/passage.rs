@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 use crate::lab::iperf::{Client, Server};
 use crate::lab::ping::{Pinger, wait_until_reached};
 use crate::lab::sniffer::Sniffer;
-use crate::lab::{Gateway, Internet, Lab, Owner, wait_for};
+use crate::lab::{Gateway, Internet, Lab, Owner, Room, wait_for};
 
 const SOON: Duration = Duration::from_secs(20);
 /// UDP is tried every ten seconds.
@@ -36,24 +36,8 @@ impl World {
         let gw = Gateway::new(&lab, &internet, &alice, &alice.node("attic/gw", "10.88.1.1"));
         let hub = Gateway::new(&lab, &internet, &alice, &alice.node("cellar/hub", "10.88.3.1"));
         hub.configure("tls_listen = \"[::]:443\"");
-        let room = |name: &str, gateway: &Gateway| {
-            format!(
-                r#"
-                [[room]]
-                name = "{name}"
-                  [[room.gateway]]
-                  name = "{leaf}"
-                  ipv4 = "{v4}"
-                  key  = "{key}"
-                  endpoints = ["{endpoint}"]
-                "#,
-                leaf = gateway.node.path.leaf(),
-                v4 = gateway.node.v4,
-                key = gateway.node.public,
-                endpoint = gateway.endpoint(),
-            )
-        };
-        let roster = alice.sign(&(room("attic", &gw) + &room("cellar", &hub)));
+        let rooms = [Room::new("attic").gateway(&gw), Room::new("cellar").gateway(&hub)];
+        let roster = alice.sign(&format_args!("{}{}", rooms[0], rooms[1]));
         for gateway in [&gw, &hub] {
             gateway.take(&[&roster]);
         }

@@ -17,7 +17,7 @@ use crate::lab::iperf::{Client, Server};
 use crate::lab::ping::wait_until_reached;
 use crate::lab::sniffer::Sniffer;
 use crate::lab::station::Uplink;
-use crate::lab::{Gateway, Internet, Lab, Owner, Station, wait_for};
+use crate::lab::{Attic, Gateway, Internet, Lab, Owner, Room, Station, wait_for};
 
 const LIMIT: Duration = Duration::from_secs(10);
 const PORT: u16 = 5201;
@@ -34,40 +34,13 @@ struct World {
 impl World {
     /// The laptop's cable has this MTU, and it speaks to its gateway in this family.
     fn new(mtu: u32, endpoint: fn(&Gateway) -> SocketAddr) -> Self {
-        let lab = Lab::new();
-        let internet = Internet::new();
-        let alice = Owner::new(&lab, "alice", "10.88.0.0/16");
-        let laptop = alice.node("attic/laptop", "10.88.1.10");
-        let server = alice.node("attic/server", "10.88.1.11");
-        let mut gateway = Gateway::new(&lab, &internet, &alice, &alice.node("attic/gw", "10.88.1.1"));
-        let roster = alice.sign(&format!(
-            r#"
-            [[room]]
-            name = "attic"
-              [[room.gateway]]
-              name = "gw"
-              ipv4 = "10.88.1.1"
-              key  = "{gateway_key}"
-              endpoints = ["{endpoint}"]
-              [[room.station]]
-              name = "laptop"
-              ipv4 = "10.88.1.10"
-              key  = "{laptop_key}"
-              [[room.station]]
-              name = "server"
-              ipv4 = "10.88.1.11"
-              key  = "{server_key}"
-            "#,
-            gateway_key = gateway.node.public,
-            endpoint = gateway.endpoint(),
-            laptop_key = laptop.public,
-            server_key = server.public,
-        ));
-        gateway.take(&[&roster]);
-        gateway.start(&lab);
+        let mut attic = Attic::new(Lab::new());
+        let [laptop, server] = attic.nodes(["laptop", "server"]);
+        attic.start(&attic.room().station(&laptop).station(&server));
+        let server = attic.join(&server);
+        let Attic { gateway, alice, internet, lab } = attic;
         let uplink = Uplink { endpoint: endpoint(&gateway), ..gateway.uplink(&[&alice]) };
         let laptop = Station::join_behind(&lab, &internet, mtu, &laptop, &uplink);
-        let server = Station::join(&lab, &internet, &server, &uplink);
         wait_until_reached(&laptop.namespace, server.node.v4.into(), LIMIT);
         Self { laptop, server, gateway, _internet: internet, lab }
     }
@@ -119,32 +92,13 @@ fn bulk_never_stalls_between_gateways_over_a_narrow_path() {
         let server = alice.node("cellar/server", "10.88.3.10");
         let mut gw = Gateway::new_behind(&lab, &internet, mtu, &alice, &alice.node("attic/gw", "10.88.1.1"));
         let mut hub = Gateway::new(&lab, &internet, &alice, &alice.node("cellar/hub", "10.88.3.1"));
-        let room = |name: &str, gateway: &Gateway, station: &crate::lab::Node| {
-            format!(
-                r#"
-                [[room]]
-                name = "{name}"
-                  [[room.gateway]]
-                  name = "{gateway_name}"
-                  key  = "{gateway_key}"
-                  endpoints = ["{endpoint}"]
-                  [[room.station]]
-                  name = "{station_name}"
-                  ipv4 = "{v4}"
-                  key  = "{key}"
-                "#,
-                gateway_name = gateway.node.path.leaf(),
-                gateway_key = gateway.node.public,
-                endpoint = gateway.endpoint(),
-                station_name = station.path.leaf(),
-                v4 = station.v4,
-                key = station.public,
-            )
-        };
-        let roster = alice.sign(&(room("attic", &gw, &laptop) + &room("cellar", &hub, &server)));
+        let rooms = [
+            Room::new("attic").gateway(&gw).station(&laptop),
+            Room::new("cellar").gateway(&hub).station(&server),
+        ];
+        let roster = alice.sign(&format_args!("{}{}", rooms[0], rooms[1]));
         for gateway in [&mut gw, &mut hub] {
-            gateway.take(&[&roster]);
-            gateway.start(&lab);
+            gateway.start_with(&lab, &[&roster]);
         }
         let laptop = Station::join(&lab, &internet, &laptop, &gw.uplink(&[&alice]));
         let server = Station::join(&lab, &internet, &server, &hub.uplink(&[&alice]));

@@ -17,7 +17,7 @@ use crate::lab::home_router::{HomeRouter, INNER, OUTER};
 use crate::lab::ping::wait_until_reached;
 use crate::lab::sniffer::Sniffer;
 use crate::lab::wait::holds_for;
-use crate::lab::{Gateway, Internet, Lab, Namespace, Node, Owner, Station, wait_for};
+use crate::lab::{Gateway, Internet, Lab, Namespace, Node, Owner, Room, Station, wait_for};
 
 /// Three protocols in vain, and some news to be settled.
 const SOON: Duration = Duration::from_secs(45);
@@ -42,22 +42,9 @@ impl World {
         let host = Namespace::new("gw");
         let place = router.attach(&host);
         let gateway = Gateway::on(&lab, host, place, &alice, &alice.node("attic/gw", "10.88.1.1"));
-        let roster = alice.sign(&format!(
-            r#"
-            [[room]]
-            name = "attic"
-              [[room.gateway]]
-              name = "gw"
-              ipv4 = "10.88.1.1"
-              key  = "{}"
-              endpoints = ["{OUTER}:{PORT}"]
-              [[room.station]]
-              name = "laptop"
-              ipv4 = "10.88.1.10"
-              key  = "{}"
-            "#,
-            gateway.node.public, laptop.public
-        ));
+        let endpoint = format!("{OUTER}:{PORT}");
+        let room = Room::new("attic").gateway_at(&gateway.node, &[&endpoint]).station(&laptop);
+        let roster = alice.sign(&room);
         gateway.take(&[&roster]);
         Self { gateway, router, laptop, alice, internet, lab }
     }

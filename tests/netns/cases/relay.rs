@@ -16,7 +16,7 @@ use std::time::{Duration, Instant};
 use crate::lab::iperf::{Client, Server};
 use crate::lab::ping::wait_until_reached;
 use crate::lab::sniffer::Sniffer;
-use crate::lab::{Gateway, Internet, Lab, Owner, wait_for};
+use crate::lab::{Gateway, Internet, Lab, Owner, Room, room, wait_for};
 
 const PORT: u16 = 5201;
 const SOON: Duration = Duration::from_secs(20);
@@ -55,35 +55,12 @@ impl World {
             gateway.namespace.set("ipv6/conf/eth0/disable_ipv6", "1");
         }
         cut(&relays, &gw, &hub);
-        let mut roster = format!(
-            r#"
-            [[room]]
-            name = "attic"
-            {policy}
-              [[room.gateway]]
-              name = "gw"
-              ipv4 = "10.88.1.1"
-              key  = "{gw}"
-            [[room]]
-            name = "cellar"
-            {policy}
-              [[room.gateway]]
-              name = "hub"
-              ipv4 = "10.88.3.1"
-              key  = "{hub}"
-            "#,
-            gw = gw.node.public,
-            hub = hub.node.public,
-        );
-        for relay in &relays {
-            let (name, key, endpoint) = (relay.node.path.leaf(), relay.node.public, relay.endpoint());
-            roster +=
-                &format!("[[relay]]\nname = \"{name}\"\nkey = \"{key}\"\nendpoints = [\"{endpoint}\"]\n");
-        }
+        let room = |name, gateway: &Gateway| Room::new(name).lines(policy).gateway_at(&gateway.node, &[]);
+        let mut roster = format!("{}{}", room("attic", &gw), room("cellar", &hub));
+        roster.extend(relays.iter().map(room::relay));
         let roster = alice.sign(&roster);
         for gateway in relays.iter_mut().chain([&mut gw, &mut hub]) {
-            gateway.take(&[&roster]);
-            gateway.start(&lab);
+            gateway.start_with(&lab, &[&roster]);
         }
         Self { gw, hub, relays, _internet: internet, lab }
     }

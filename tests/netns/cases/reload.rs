@@ -6,7 +6,7 @@
 
 use crate::lab::owner::Signed;
 use crate::lab::process::Signal;
-use crate::lab::{Gateway, Internet, Lab, Owner};
+use crate::lab::{Attic, Gateway, Internet, Lab, Owner, Room};
 
 struct World {
     alice: Owner,
@@ -17,26 +17,18 @@ struct World {
 
 impl World {
     fn new() -> Self {
-        let lab = Lab::new();
-        let internet = Internet::new();
-        let alice = Owner::new(&lab, "alice", "10.88.0.0/16");
-        let gateway = Gateway::new(&lab, &internet, &alice, &alice.node("attic/gw", "10.88.1.1"));
+        let Attic { alice, gateway, internet, lab } = Attic::new(Lab::new());
         let mut world = Self { alice, gateway, _internet: internet, lab };
         let roster = world.roster("tcp/22");
-        world.gateway.take(&[&roster]);
-        world.gateway.start(&world.lab);
+        world.gateway.start_with(&world.lab, &[&roster]);
         world.shows("tcp/22", "tcp/23");
         world
     }
 
     /// A roster whose owner lets one service out.
     fn roster(&self, service: &str) -> Signed {
-        self.alice.sign(&format!(
-            "egress = [{{ allow = \"{service}\", to = \"internet\" }}]\n[[room]]\nname = \"attic\"\n\
-             [[room.gateway]]\nname = \"gw\"\nkey = \"{}\"\nendpoints = [\"{}\"]\n",
-            self.gateway.node.public,
-            self.gateway.endpoint()
-        ))
+        let room = Room::new("attic").gateway(&self.gateway);
+        self.alice.sign(&format_args!("egress = [{{ allow = \"{service}\", to = \"internet\" }}]\n{room}"))
     }
 
     fn shows(&self, allowed: &str, denied: &str) {

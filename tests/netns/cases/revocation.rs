@@ -14,7 +14,7 @@ use crate::lab::meter::last_movement;
 use crate::lab::owner::Signed;
 use crate::lab::ping::{answers, wait_until_reached};
 use crate::lab::wait::holds_for;
-use crate::lab::{Gateway, Internet, Lab, Owner, Station, wait_for};
+use crate::lab::{Attic, Gateway, Internet, Lab, Node, Owner, Room, Station, wait_for};
 
 const PORT: u16 = 5201;
 const CUT: Duration = Duration::from_secs(1);
@@ -32,34 +32,21 @@ struct World {
 }
 
 /// A roster of the stations that are given, with a policy at the room's stations.
-fn sign(alice: &Owner, gateway: &Gateway, stations: &[&crate::lab::Node], vault_ingress: &str) -> Signed {
-    let mut body = format!(
-        "[[room]]\nname = \"attic\"\n[[room.gateway]]\nname = \"gw\"\nkey = \"{}\"\nendpoints = [\"{}\"]\n",
-        gateway.node.public,
-        gateway.endpoint()
-    );
-    for node in stations {
-        let (name, v4, key) = (node.path.leaf(), node.v4, node.public);
-        let ingress = if name.as_str() == "vault" { vault_ingress } else { "" };
-        body +=
-            &format!("[[room.station]]\nname = \"{name}\"\nipv4 = \"{v4}\"\nkey = \"{key}\"\n{ingress}\n");
-    }
-    alice.sign(&body)
+fn sign(alice: &Owner, gateway: &Gateway, stations: &[&Node], vault_ingress: &str) -> Signed {
+    let room = stations.iter().fold(Room::new("attic").gateway(gateway), |room, node| {
+        let room = room.station(node);
+        if node.path.leaf().as_str() == "vault" { room.lines(vault_ingress) } else { room }
+    });
+    alice.sign(&room)
 }
 
 impl World {
     fn new() -> Self {
-        let lab = Lab::alone();
-        let internet = Internet::new();
-        let alice = Owner::new(&lab, "alice", "10.88.0.0/16");
-        let mut gateway = Gateway::new(&lab, &internet, &alice, &alice.node("attic/gw", "10.88.1.1"));
-        let names = [("thief", 10), ("honest", 11), ("vault", 12), ("diary", 13)];
-        let nodes =
-            names.map(|(name, last)| alice.node(&format!("attic/{name}"), &format!("10.88.1.{last}")));
-        gateway.take(&[&sign(&alice, &gateway, &nodes.each_ref(), "")]);
-        gateway.start(&lab);
-        let uplink = gateway.uplink(&[&alice]);
-        let [thief, honest, vault, diary] = nodes.map(|node| Station::join(&lab, &internet, &node, &uplink));
+        let mut attic = Attic::new(Lab::alone());
+        let nodes = attic.nodes(["thief", "honest", "vault", "diary"]);
+        attic.start(&nodes.iter().fold(attic.room(), Room::station));
+        let [thief, honest, vault, diary] = nodes.map(|node| attic.join(&node));
+        let Attic { gateway, alice, internet, lab } = attic;
         for (from, to) in [(&thief, &vault), (&honest, &diary)] {
             wait_until_reached(&from.namespace, to.node.v4.into(), Duration::from_secs(10));
         }
@@ -68,7 +55,7 @@ impl World {
         Self { alice, gateway, thief, honest, vault, diary, _servers: servers, _internet: internet, lab }
     }
 
-    fn nodes(&self) -> [&crate::lab::Node; 4] {
+    fn nodes(&self) -> [&Node; 4] {
         [&self.thief.node, &self.honest.node, &self.vault.node, &self.diary.node]
     }
 

@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use crate::lab::iperf::{Client, Report, Server};
 use crate::lab::ping::wait_until_reached;
-use crate::lab::{Gateway, Internet, Lab, Owner, Station, wait_for};
+use crate::lab::{Attic, Gateway, Internet, Lab, Station, wait_for};
 
 const LIMIT: Duration = Duration::from_secs(10);
 const PORT: u16 = 5201;
@@ -25,41 +25,12 @@ struct World {
 
 impl World {
     fn new() -> Self {
-        let lab = Lab::new();
-        let internet = Internet::new();
-        let alice = Owner::new(&lab, "alice", "10.88.0.0/16");
-        let laptop = alice.node("attic/laptop", "10.88.1.10");
-        let server = alice.node("attic/server", "10.88.1.11");
-        let mut gateway = Gateway::new(&lab, &internet, &alice, &alice.node("attic/gw", "10.88.1.1"));
-        let roster = alice.sign(&format!(
-            r#"
-            [[room]]
-            name = "attic"
-              [[room.gateway]]
-              name = "gw"
-              ipv4 = "10.88.1.1"
-              key  = "{gateway_key}"
-              endpoints = ["{endpoint}"]
-              [[room.station]]
-              name = "laptop"
-              ipv4 = "10.88.1.10"
-              key  = "{laptop_key}"
-              [[room.station]]
-              name = "server"
-              ipv4 = "10.88.1.11"
-              key  = "{server_key}"
-            "#,
-            gateway_key = gateway.node.public,
-            endpoint = gateway.endpoint(),
-            laptop_key = laptop.public,
-            server_key = server.public,
-        ));
-        gateway.take(&[&roster]);
-        gateway.start(&lab);
-        let uplink = gateway.uplink(&[&alice]);
-        let laptop = Station::join(&lab, &internet, &laptop, &uplink);
-        let server = Station::join(&lab, &internet, &server, &uplink);
+        let mut attic = Attic::new(Lab::new());
+        let nodes = attic.nodes(["laptop", "server"]);
+        attic.start(&attic.room().station(&nodes[0]).station(&nodes[1]));
+        let [laptop, server] = nodes.map(|node| attic.join(&node));
         wait_until_reached(&laptop.namespace, server.node.v4.into(), LIMIT);
+        let Attic { gateway, internet, lab, .. } = attic;
         Self { laptop, server, gateway, internet, lab }
     }
 }

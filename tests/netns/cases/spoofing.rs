@@ -15,7 +15,7 @@ use crate::lab::forge::Forge;
 use crate::lab::injector::Injector;
 use crate::lab::ping::wait_until_reached;
 use crate::lab::sniffer::Sniffer;
-use crate::lab::{Gateway, Internet, Lab, Owner, Station, wait_for};
+use crate::lab::{Attic, Gateway, Internet, Lab, Room, Station, wait_for};
 
 const LIMIT: Duration = Duration::from_secs(10);
 /// How often each lie is told.
@@ -33,46 +33,12 @@ struct World {
 impl World {
     /// `phone_ingress` is the phone's policy; all else is open inside the owner.
     fn new(phone_ingress: &str) -> Self {
-        let lab = Lab::new();
-        let internet = Internet::new();
-        let alice = Owner::new(&lab, "alice", "10.88.0.0/16");
-        let nodes = [("mallory", 10), ("victim", 11), ("phone", 12)]
-            .map(|(name, last)| alice.node(&format!("attic/{name}"), &format!("10.88.1.{last}")));
-        let mut gateway = Gateway::new(&lab, &internet, &alice, &alice.node("attic/gw", "10.88.1.1"));
-        let [mallory, victim, phone] = &nodes;
-        let roster = alice.sign(&format!(
-            r#"
-            [[room]]
-            name = "attic"
-              [[room.gateway]]
-              name = "gw"
-              ipv4 = "10.88.1.1"
-              key  = "{gateway_key}"
-              endpoints = ["{endpoint}"]
-              [[room.station]]
-              name = "mallory"
-              ipv4 = "10.88.1.10"
-              key  = "{mallory_key}"
-              [[room.station]]
-              name = "victim"
-              ipv4 = "10.88.1.11"
-              key  = "{victim_key}"
-              [[room.station]]
-              name = "phone"
-              ipv4 = "10.88.1.12"
-              key  = "{phone_key}"
-              {phone_ingress}
-            "#,
-            gateway_key = gateway.node.public,
-            endpoint = gateway.endpoint(),
-            mallory_key = mallory.public,
-            victim_key = victim.public,
-            phone_key = phone.public,
-        ));
-        gateway.take(&[&roster]);
-        gateway.start(&lab);
-        let uplink = gateway.uplink(&[&alice]);
-        let [mallory, victim, phone] = nodes.map(|node| Station::join(&lab, &internet, &node, &uplink));
+        let mut attic = Attic::new(Lab::new());
+        let nodes = attic.nodes(["mallory", "victim", "phone"]);
+        let room = nodes.iter().fold(attic.room(), Room::station);
+        attic.start(&room.lines(phone_ingress));
+        let [mallory, victim, phone] = nodes.map(|node| attic.join(&node));
+        let Attic { gateway, internet, lab, .. } = attic;
         for from in [&victim, &mallory, &phone] {
             wait_until_reached(&from.namespace, gateway.node.v4.into(), LIMIT);
         }

@@ -14,7 +14,7 @@ use std::time::{Duration, Instant};
 
 use crate::lab::ping::wait_until_reached;
 use crate::lab::wait::holds_for;
-use crate::lab::{Gateway, Internet, Lab, Owner, Station};
+use crate::lab::{Gateway, Internet, Lab, Owner, Room, Station};
 
 const STATIONS: usize = 1000;
 const IDLE: Duration = Duration::from_secs(10);
@@ -29,17 +29,9 @@ fn a_thousand_stations_cost_little_memory_and_no_idle_time() {
         .collect();
     let mut gateway = Gateway::new(&lab, &internet, &alice, &alice.node("attic/gw", "10.88.0.1"));
     let sign = |service: &str| {
-        let mut body = format!(
-            "[[room]]\nname = \"attic\"\n[[room.gateway]]\nname = \"gw\"\nipv4 = \"10.88.0.1\"\nkey = \"{}\"\nendpoints = [\"{}\"]\n",
-            gateway.node.public,
-            gateway.endpoint()
-        );
-        for node in &nodes {
-            let (name, v4, key) = (node.path.leaf(), node.v4, node.public);
-            body += &format!("[[room.station]]\nname = \"{name}\"\nipv4 = \"{v4}\"\nkey = \"{key}\"\n");
-            body += &format!("ingress = [{{ allow = [\"icmp\", \"{service}\"], from = \"alice/attic\" }}]\n");
-        }
-        alice.sign(&body)
+        let policy = format!("ingress = [{{ allow = [\"icmp\", \"{service}\"], from = \"alice/attic\" }}]");
+        let begun = Room::new("attic").gateway(&gateway);
+        alice.sign(&nodes.iter().fold(begun, |room, node| room.station(node).lines(&policy)))
     };
     let (first, second) = (sign("tcp/22"), sign("tcp/443"));
     gateway.take(&[&first]);

@@ -19,7 +19,7 @@ use crate::lab::command::{must, run};
 use crate::lab::gateway::VPMESH;
 use crate::lab::owner::Signed;
 use crate::lab::ping::wait_until_reached;
-use crate::lab::{Gateway, Internet, Lab, Node, Owner, Station, wait_for};
+use crate::lab::{Gateway, Internet, Lab, Node, Owner, Room, Station, wait_for};
 
 const SOON: Duration = Duration::from_secs(10);
 const LONG: Duration = Duration::from_secs(60);
@@ -36,24 +36,6 @@ struct World {
     lab: Lab,
 }
 
-fn gateway_of(room: &str, gateway: &Gateway) -> String {
-    format!(
-        "[[room]]\nname = \"{room}\"\n[[room.gateway]]\nname = \"{}\"\nkey = \"{}\"\nendpoints = [\"{}\"]\n",
-        gateway.node.path.leaf(),
-        gateway.node.public,
-        gateway.endpoint()
-    )
-}
-
-fn station_of(node: &Node) -> String {
-    format!(
-        "[[room.station]]\nname = \"{}\"\nipv4 = \"{}\"\nkey = \"{}\"\n",
-        node.path.leaf(),
-        node.v4,
-        node.public
-    )
-}
-
 impl World {
     fn new() -> Self {
         let lab = Lab::new();
@@ -68,8 +50,7 @@ impl World {
         let mut world = Self { alice, bob, attic, cellar, door, laptop, thief, internet, lab };
         let (alice, bob) = (world.sign_alice(true, ""), world.sign_bob());
         for gateway in [&mut world.attic, &mut world.cellar, &mut world.door] {
-            gateway.take(&[&alice, &bob]);
-            gateway.start(&world.lab);
+            gateway.start_with(&world.lab, &[&alice, &bob]);
         }
         let up = |gateway: &Gateway| gateway.status()["peers_up"].as_u64() >= Some(2);
         let all = || [&world.attic, &world.cellar, &world.door].into_iter().all(up).then_some(());
@@ -78,14 +59,10 @@ impl World {
     }
 
     fn alice_body(&self, with_thief: bool, note: &str) -> String {
-        let thief = if with_thief { station_of(&self.thief) } else { String::new() };
-        format!(
-            "{}{}{}{}{thief}{note}",
-            self.bob.as_friend(),
-            gateway_of("attic", &self.attic),
-            station_of(&self.laptop),
-            gateway_of("cellar", &self.cellar),
-        )
+        let attic = Room::new("attic").gateway(&self.attic).station(&self.laptop);
+        let cellar = Room::new("cellar").gateway(&self.cellar);
+        let cellar = if with_thief { cellar.station(&self.thief) } else { cellar };
+        format!("{}{attic}{cellar}{note}", self.bob.as_friend())
     }
 
     fn sign_alice(&self, with_thief: bool, note: &str) -> Signed {
@@ -93,7 +70,7 @@ impl World {
     }
 
     fn sign_bob(&self) -> Signed {
-        self.bob.sign(&format!("{}{}", self.alice.as_friend(), gateway_of("den", &self.door)))
+        self.bob.sign(&format_args!("{}{}", self.alice.as_friend(), Room::new("den").gateway(&self.door)))
     }
 
     fn wait_for_serial(&self, gateway: &Gateway, owner: &str, serial: u64) {

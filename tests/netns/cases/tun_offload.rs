@@ -11,7 +11,7 @@ use crate::lab::iperf::{Client, Server};
 use crate::lab::lan::LanHost;
 use crate::lab::largest::Largest;
 use crate::lab::ping::wait_until_reached;
-use crate::lab::{Gateway, Internet, Lab, Namespace, Owner, Station, bulk};
+use crate::lab::{Attic, Gateway, Internet, Lab, Namespace, Station, bulk};
 
 const BULK: usize = 24_000_000;
 const PORT: u16 = 5201;
@@ -28,39 +28,14 @@ struct World {
 
 impl World {
     fn new() -> Self {
-        let lab = Lab::new();
-        let internet = Internet::new();
-        let alice = Owner::new(&lab, "alice", "10.88.0.0/16");
-        let laptop = alice.node("attic/laptop", "10.88.1.10");
-        let nas = alice.node("attic/nas", "10.88.2.10");
-        let mut gw = Gateway::new(&lab, &internet, &alice, &alice.node("attic/gw", "10.88.1.1"));
-        let roster = alice.sign(&format!(
-            r#"
-            [[room]]
-            name = "attic"
-              [[room.gateway]]
-              name = "gw"
-              ipv4 = "10.88.1.1"
-              key  = "{gw_key}"
-              endpoints = ["{gw_endpoint}"]
-              [[room.station]]
-              name = "laptop"
-              ipv4 = "10.88.1.10"
-              key  = "{laptop_key}"
-              [[room.station]]
-              name = "nas"
-              ipv4 = "10.88.2.10"
-              lan  = true
-            "#,
-            gw_key = gw.node.public,
-            gw_endpoint = gw.endpoint(),
-            laptop_key = laptop.public,
-        ));
-        gw.take(&[&roster]);
-        gw.start(&lab);
-        let nas = LanHost::plug(&gw, &nas);
-        let laptop = Station::join(&lab, &internet, &laptop, &gw.uplink(&[&alice]));
+        let mut attic = Attic::new(Lab::new());
+        let [laptop] = attic.nodes(["laptop"]);
+        let nas = attic.alice.node("attic/nas", "10.88.2.10");
+        attic.start(&attic.room().station(&laptop).lan_host(&nas));
+        let nas = LanHost::plug(&attic.gateway, &nas);
+        let laptop = attic.join(&laptop);
         wait_until_reached(&laptop.namespace, nas.node.v4.into(), Duration::from_secs(10));
+        let Attic { gateway: gw, internet, lab, .. } = attic;
         Self { laptop, nas, gw, _internet: internet, lab }
     }
 

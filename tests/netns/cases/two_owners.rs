@@ -19,7 +19,7 @@ use crate::lab::echo::{Echo, tcp_answers};
 use crate::lab::owner::Signed;
 use crate::lab::ping::{Pinger, wait_until_reached};
 use crate::lab::station::Uplink;
-use crate::lab::{Gateway, Internet, Lab, Node, Owner, Station, wait_for};
+use crate::lab::{Gateway, Internet, Lab, Node, Owner, Room, Station, wait_for};
 
 const SOON: Duration = Duration::from_secs(5);
 const LIMIT: Duration = Duration::from_millis(1200);
@@ -110,47 +110,9 @@ fn sign(
 ) -> Signed {
     let Policies { owner: at_owner, room: at_room, station: at_station, application: at_application } =
         policies;
-    owner.sign(&format!(
-        r#"
-        {at_owner}
-        {friend}
-        [[room]]
-        name = "{room}"
-        {at_room}
-          [[room.gateway]]
-          name = "{gateway_name}"
-          ipv4 = "{gateway_v4}"
-          key  = "{gateway_key}"
-          endpoints = ["{endpoint}"]
-
-          [[room.station]]
-          name = "{host_name}"
-          ipv4 = "{host_v4}"
-          key  = "{host_key}"
-          {at_station}
-            [[room.station.application]]
-            name = "{application_name}"
-            ipv4 = "{application_v4}"
-            {at_application}
-
-          [[room.station]]
-          name = "{plain_name}"
-          ipv4 = "{plain_v4}"
-          key  = "{plain_key}"
-        "#,
-        gateway_name = gateway.node.path.leaf(),
-        gateway_v4 = gateway.node.v4,
-        gateway_key = gateway.node.public,
-        endpoint = gateway.endpoint(),
-        host_name = host.path.leaf(),
-        host_v4 = host.v4,
-        host_key = host.public,
-        application_name = application.path.leaf(),
-        application_v4 = application.v4,
-        plain_name = plain.path.leaf(),
-        plain_v4 = plain.v4,
-        plain_key = plain.public,
-    ))
+    let room = Room::new(room).lines(at_room).gateway(gateway);
+    let room = room.station(host).lines(at_station).application(application).lines(at_application);
+    owner.sign(&format_args!("{at_owner}\n{friend}\n{}", room.station(plain)))
 }
 
 impl Side {
@@ -186,8 +148,7 @@ impl World {
         let rosters = [alice.sign(&bob.owner, alices), bob.sign(&alice.owner, bobs)];
         let mut sides = [alice, bob];
         for side in &mut sides {
-            side.gateway.take(&[&rosters[0], &rosters[1]]);
-            side.gateway.start(&lab);
+            side.gateway.start_with(&lab, &[&rosters[0], &rosters[1]]);
         }
         let [alice, bob] = sides;
         let uplinks = [&alice, &bob].map(|side| side.gateway.uplink(&[&alice.owner, &bob.owner]));

@@ -17,7 +17,7 @@ use crate::lab::echo::{tcp_answers, udp_answers};
 use crate::lab::nmap::{Scan, open_ports};
 use crate::lab::ping::{answers, wait_until_reached};
 use crate::lab::wait::holds_for;
-use crate::lab::{Gateway, Internet, Lab, Owner, Station};
+use crate::lab::{Attic, Gateway, Internet, Lab, Station};
 
 const LIMIT: Duration = Duration::from_secs(2);
 
@@ -31,52 +31,28 @@ struct World {
 
 impl World {
     fn new() -> Self {
-        let lab = Lab::new();
-        let internet = Internet::new();
-        let alice = Owner::new(&lab, "alice", "10.88.0.0/16");
-        let laptop = alice.node("attic/laptop", "10.88.1.10");
-        let phone = alice.node("attic/phone", "10.88.1.11");
-        let mut gateway = Gateway::new(&lab, &internet, &alice, &alice.node("attic/gw", "10.88.1.1"));
-        let roster = alice.sign(&format!(
+        let mut attic = Attic::new(Lab::new());
+        let nodes = attic.nodes(["laptop", "phone"]);
+        let room = attic.room().lines("ingress = []");
+        let room = room.station(&nodes[0]).lines(
             r#"
-            [[room]]
-            name = "attic"
-              [[room.gateway]]
-              name = "gw"
-              ipv4 = "10.88.1.1"
-              key  = "{gateway_key}"
-              endpoints = ["{endpoint}"]
-              ingress = []
-
-              [[room.station]]
-              name = "laptop"
-              ipv4 = "10.88.1.10"
-              key  = "{laptop_key}"
-                [[room.station.ingress]]
-                allow = "tcp/8080"
-                from  = "alice/attic/phone"
-
-              [[room.station]]
-              name = "phone"
-              ipv4 = "10.88.1.11"
-              key  = "{phone_key}"
-                [[room.station.ingress]]
-                allow = ["icmp", "tcp/22", "tcp/443", "udp/53"]
-                from  = "alice/attic/laptop"
+            [[room.station.ingress]]
+            allow = "tcp/8080"
+            from  = "alice/attic/phone"
             "#,
-            gateway_key = gateway.node.public,
-            endpoint = gateway.endpoint(),
-            laptop_key = laptop.public,
-            phone_key = phone.public,
+        );
+        attic.start(&room.station(&nodes[1]).lines(
+            r#"
+            [[room.station.ingress]]
+            allow = ["icmp", "tcp/22", "tcp/443", "udp/53"]
+            from  = "alice/attic/laptop"
+            "#,
         ));
-        gateway.take(&[&roster]);
-        gateway.start(&lab);
-        let uplink = gateway.uplink(&[&alice]);
-        let laptop = Station::join(&lab, &internet, &laptop, &uplink);
-        let phone = Station::join(&lab, &internet, &phone, &uplink);
+        let [laptop, phone] = nodes.map(|node| attic.join(&node));
         for to in phone.node.addresses() {
             wait_until_reached(&laptop.namespace, to, Duration::from_secs(10));
         }
+        let Attic { gateway, internet, lab, .. } = attic;
         Self { laptop, phone, gateway, _internet: internet, _lab: lab }
     }
 }

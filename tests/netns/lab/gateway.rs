@@ -104,6 +104,21 @@ impl Gateway {
         Uplink { public: self.node.public, endpoint: self.endpoint(), allowed }
     }
 
+    /// Its host is a router whose firewall gives its own address to what goes from this owner's nodes to the internet.
+    pub fn masquerade(&self, owner: &Owner) {
+        let [v4, v6] = owner.prefixes();
+        self.namespace.forward();
+        self.namespace.nft(&format!(
+            "table inet nat {{
+                chain postrouting {{
+                    type nat hook postrouting priority srcnat;
+                    ip saddr {v4} oifname eth0 masquerade
+                    ip6 saddr {v6} oifname eth0 masquerade
+                }}
+            }}"
+        ));
+    }
+
     /// Its folder of rosters.
     pub fn rosters(&self) -> PathBuf {
         self.dir.join("rosters")
@@ -131,6 +146,12 @@ impl Gateway {
         let peers = self.peers();
         let row = peers.as_array()?.iter().find(|row| row["peer"] == peer.path.to_string().as_str())?;
         row["endpoint"].as_str()?.parse().ok()
+    }
+
+    /// Starts the daemon with these rosters.
+    pub fn start_with(&mut self, lab: &Lab, rosters: &[&Signed]) {
+        self.take(rosters);
+        self.start(lab);
     }
 
     /// Starts the daemon and waits until it answers.

@@ -1,10 +1,11 @@
 //! A world in network namespaces: everything in it is made for one test and goes with it.
 //!
 //! Files are nouns. Below are `command` and `process` (programs with a deadline, programs kept running), `namespace`
-//! and `link`; on them stand the underlay's `internet`, the `owner`s with their signed rosters, the `gateway` (vpmesh
-//! itself), and `station`s (stock wireguard-go). `echo`, `ping`, `iperf`, `nmap`, `sniffer` and `injector` observe.
+//! and `link`; on them stand the underlay's `internet`, the `owner`s with their signed rosters and the `room`s in them, the
+//! `gateway` (vpmesh itself), and `station`s (stock wireguard-go). Most cases begin in one `attic`. `echo`, `ping`, `iperf`, `nmap`, `sniffer` and `injector` observe.
 //! Nothing sleeps to synchronise: `wait` polls a condition until a deadline.
 
+pub mod attic;
 pub mod bulk;
 pub mod command;
 pub mod container;
@@ -34,6 +35,7 @@ pub mod random;
 pub mod raw_socket;
 pub mod reaper;
 pub mod rogue;
+pub mod room;
 pub mod sniffer;
 pub mod standin;
 pub mod station;
@@ -46,11 +48,13 @@ pub mod wireguard;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU32, Ordering};
 
+pub use attic::Attic;
 pub use gateway::Gateway;
 pub use internet::Internet;
 pub use namespace::Namespace;
 pub use node::Node;
 pub use owner::Owner;
+pub use room::Room;
 pub use station::Station;
 pub use wait::wait_for;
 

@@ -1,6 +1,7 @@
 //! An owner: a signify key, a prefix that follows from it, and rosters signed with ever higher serials.
 
 use std::cell::Cell;
+use std::fmt::Display;
 use std::net::Ipv4Addr;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -84,9 +85,9 @@ impl Owner {
     }
 
     /// Signs a roster with the next serial. The body is all but `owner`, `serial` and `ipv4`.
-    pub fn sign(&self, body: &str) -> Signed {
+    pub fn sign(&self, body: &dyn Display) -> Signed {
         self.serial.set(self.serial.get() + 1);
-        self.sign_with_serial(body, self.serial.get())
+        self.sign_with_serial(&body.to_string(), self.serial.get())
     }
 
     /// Signs a roster with any serial, without remembering it.
