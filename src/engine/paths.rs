@@ -130,10 +130,10 @@ impl Engine {
                 if !self.paths.handle_ping(peer, source.address, kind, now) {
                     return Err(DropReason::ControlLimited);
                 }
-                let pong = Message::Probing(Probing::Pong { id, observed: source.address });
+                let pong = Message::Probing(Probing::Pong { id });
                 self.send_probe(peer, source, &pong, now, out)
             }
-            Probing::Pong { id, .. } => {
+            Probing::Pong { id } => {
                 if self.paths.handle_pong(peer, id, now) {
                     self.tunnels.handle_answered(peer);
                 }

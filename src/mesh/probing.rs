@@ -21,8 +21,8 @@ pub const PROBING_MAX: usize = CANDIDATES_MAX * CANDIDATE;
 pub enum Probing {
     /// Asks for a Pong of this number, to where this comes from.
     Ping { id: u32 },
-    /// The answer, and where the Ping came from.
-    Pong { id: u32, observed: SocketAddr },
+    /// The answer.
+    Pong { id: u32 },
     /// Where the sender may be reached besides.
     Candidates(Candidates),
 }
@@ -36,7 +36,8 @@ pub struct Candidates {
 
 impl Default for Candidates {
     fn default() -> Self {
-        Self { len: 0, list: [(nowhere(), Kind::Interface); CANDIDATES_MAX] }
+        let nowhere = (Ipv6Addr::UNSPECIFIED, 0).into();
+        Self { len: 0, list: [(nowhere, Kind::Interface); CANDIDATES_MAX] }
     }
 }
 
@@ -75,11 +76,6 @@ fn number_of(kind: Kind) -> Option<u8> {
     KINDS.iter().zip(1..).find(|(known, _)| **known == kind).map(|(_, number)| number)
 }
 
-/// What a Ping has where a Pong has an address.
-fn nowhere() -> SocketAddr {
-    (Ipv6Addr::UNSPECIFIED, 0).into()
-}
-
 impl Probing {
     /// Reads a message's fields. `None`: not of this kind, or damaged.
     #[must_use]
@@ -87,11 +83,10 @@ impl Probing {
         if number == kind::CANDIDATES {
             return Candidates::read(fields).map(Self::Candidates);
         }
-        let (id, address) = fields.split_first_chunk()?;
-        let (id, observed) = (u32::from_be_bytes(*id), read_address(address.try_into().ok()?)?);
+        let id = u32::from_be_bytes(fields.try_into().ok()?);
         match number {
-            kind::PING if observed == nowhere() => Some(Self::Ping { id }),
-            kind::PONG => Some(Self::Pong { id, observed }),
+            kind::PING => Some(Self::Ping { id }),
+            kind::PONG => Some(Self::Pong { id }),
             _ => None,
         }
     }
@@ -114,14 +109,7 @@ impl Probing {
             len += bytes.len();
         };
         match *self {
-            Self::Ping { id } => {
-                put(&id.to_be_bytes());
-                put(&write_address(nowhere()));
-            }
-            Self::Pong { id, observed } => {
-                put(&id.to_be_bytes());
-                put(&write_address(observed));
-            }
+            Self::Ping { id } | Self::Pong { id } => put(&id.to_be_bytes()),
             Self::Candidates(list) => {
                 for (at, kind) in list.iter() {
                     put(&[number_of(kind).unwrap_or_default()]);
@@ -152,24 +140,22 @@ mod tests {
         }
         list.push(([192, 0, 2, 2], 1).into(), Kind::Heard);
         assert_eq!(list.iter().count(), CANDIDATES_MAX);
-        let observed = "[2001:db8::7]:65535".parse().unwrap();
-        for message in [Probing::Ping { id: 7 }, Probing::Pong { id: 8, observed }, Probing::Candidates(list)]
-        {
+        for message in [Probing::Ping { id: 7 }, Probing::Pong { id: 8 }, Probing::Candidates(list)] {
             assert_eq!(Probing::read(message.kind(), &written(message)), Some(message));
         }
     }
 
     #[test]
     fn a_pong_is_as_long_as_a_ping_and_nothing_else_is_read() {
-        let observed = "203.0.113.9:1".parse().unwrap();
-        let (ping, pong) = (written(Probing::Ping { id: 1 }), written(Probing::Pong { id: 1, observed }));
+        let (ping, pong) = (written(Probing::Ping { id: 1 }), written(Probing::Pong { id: 1 }));
         assert_eq!(ping.len(), pong.len());
-        assert_eq!(Probing::read(kind::PING, &pong), None);
-        for len in 0..ping.len() {
-            assert_eq!(Probing::read(kind::PONG, &pong[..len]), None);
+        for number in [kind::PING, kind::PONG] {
+            for bad in [&pong[..0], &pong[1..], &[&pong[..], &[0]].concat()] {
+                assert_eq!(Probing::read(number, bad), None);
+            }
         }
         let mut list = Candidates::default();
-        list.push(observed, Kind::Mapped);
+        list.push("203.0.113.9:1".parse().unwrap(), Kind::Mapped);
         let one = written(Probing::Candidates(list));
         for bad in [&one[1..], &[&one[..], &one[..]].concat(), &[&[9], &one[1..]].concat()] {
             assert_eq!(Probing::read(kind::CANDIDATES, bad), None);
