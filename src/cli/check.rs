@@ -9,6 +9,7 @@ use crate::base::signify::{FILE_MAX, OwnerKey};
 use crate::base::{Fault, Line, PublicKey};
 use crate::config::{CONFIG_BYTES_MAX, Config, OwnerKeySource};
 use crate::daemon::kernel;
+use crate::daemon::room_key::{self, Weight};
 use crate::mesh::accept::{self, Own};
 use crate::os::key_file::{KeyFileError, read_private_key};
 use crate::os::nft::{Nft, NftError};
@@ -133,16 +134,19 @@ fn check_config(path: &Path, report: &mut Report) {
         Ok(config) => config,
         Err(faults) => return report.faults(faults.0),
     };
-    let key = private_key(&config.private_key, report);
+    let key = private_key(&config.private_key, "make one: `vpmesh key new FILE`", report);
+    let room_key = config
+        .room_key
+        .as_deref()
+        .map(|path| private_key(path, "copy it from another gateway of the room, or make the first", report));
     let owner_key = owner_key(&config, report);
     if let Some(owner_key) = owner_key {
-        check_accepted(&config, owner_key, key, report);
+        check_accepted(&config, owner_key, (key, room_key), report);
     }
     report.good.push(format!("{}: good: {}", path.display(), config.node));
 }
 
-fn private_key(path: &Path, report: &mut Report) -> Option<PublicKey> {
-    let make = "make one: `vpmesh key new FILE`";
+fn private_key(path: &Path, make: &str, report: &mut Report) -> Option<PublicKey> {
     match read_private_key(path) {
         Ok(key) => return Some(key.public()),
         Err(KeyFileError::Key { error, .. }) => report.fault(path, format!("the private key {error}"), make),
@@ -177,7 +181,12 @@ fn owner_key(config: &Config, report: &mut Report) -> Option<OwnerKey> {
 }
 
 /// Accepts rosters as at a start, and looks for this node in them.
-fn check_accepted(config: &Config, key: OwnerKey, node_key: Option<PublicKey>, report: &mut Report) {
+fn check_accepted(
+    config: &Config,
+    key: OwnerKey,
+    keys: (Option<PublicKey>, Option<Option<PublicKey>>),
+    report: &mut Report,
+) {
     let found = match Store::new(&config.rosters).read() {
         Ok(found) => found,
         Err(error) => return report.faults(rosters::unreadable(&config.rosters, &error).0),
@@ -188,7 +197,11 @@ fn check_accepted(config: &Config, key: OwnerKey, node_key: Option<PublicKey>, r
         Ok(set) => {
             report.faults(set.refusals.into_iter().flat_map(|refusal| refusal.faults));
             report.notes(set.notes);
-            check_node(config, &set.model, node_key, report);
+            check_node(config, &set.model, keys.0, report);
+            // One that can't be read was told of.
+            if keys.1 != Some(None) {
+                check_room_key(config, &set.model, keys.1.flatten(), report);
+            }
         }
         Err(refusals) => report.faults(refusals.into_iter().flat_map(|refusal| refusal.faults)),
     }
@@ -207,6 +220,14 @@ fn check_kernel(config: &Config, model: &Model, report: &mut Report) {
             mend: format!("without it {hosts} of them stay unpoliced, whatever fail_safe is; the mesh works"),
         };
         if hosts > 0 { report.faults([fault]) } else { report.notes([fault]) }
+    }
+}
+
+fn check_room_key(config: &Config, model: &Model, own: Option<PublicKey>, report: &mut Report) {
+    match room_key::fault(config, model, own) {
+        Some((Weight::Unserved, fault)) => report.faults([fault]),
+        Some((Weight::Odd, fault)) => report.notes([fault]),
+        None => {}
     }
 }
 

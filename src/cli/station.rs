@@ -21,7 +21,7 @@ use crate::base::signify::OwnerKey;
 use crate::base::{Name, NodePath, PrivateKey};
 use crate::os::whole_file;
 use crate::roster::model::NodeKind;
-use crate::roster::{self, MeshNode, Model, Roster, edit};
+use crate::roster::{self, MeshNode, Model, Room, Roster, edit};
 
 #[derive(Debug, clap::Args)]
 pub struct StationArgs {
@@ -165,7 +165,8 @@ fn wg_quick(
 ) -> anyhow::Result<Zeroizing<String>> {
     let node = model.find(&args.path).map(|id| model.node(id)).context("the new station is in its roster")?;
     let roster = &model.owners[0].roster;
-    let gateway = gateway(args, roster)?;
+    let room = room(args, roster)?;
+    let gateway = gateway(args, roster, room)?;
     let endpoint = gateway.endpoints.first().with_context(|| {
         format!("{}:{}: the gateway \"{}\" has no endpoints", roster.file, gateway.line, gateway.name)
     })?;
@@ -189,16 +190,19 @@ fn wg_quick(
         roster.owner,
         args.path.segments()[1],
         gateway.name,
-        gateway.key,
+        room.key.unwrap_or(gateway.key),
         allowed.join(", "),
     )?;
     Ok(text)
 }
 
-fn gateway<'r>(args: &AddArgs, roster: &'r Roster) -> anyhow::Result<&'r MeshNode> {
+fn room<'r>(args: &AddArgs, roster: &'r Roster) -> anyhow::Result<&'r Room> {
     let name = &args.path.segments()[1];
-    let room = roster.rooms.iter().find(|room| room.name == *name).context("the room is in its roster")?;
-    let at = format!("{}:{}: the room \"{name}\"", roster.file, room.line);
+    roster.rooms.iter().find(|room| room.name == *name).context("the room is in its roster")
+}
+
+fn gateway<'r>(args: &AddArgs, roster: &Roster, room: &'r Room) -> anyhow::Result<&'r MeshNode> {
+    let at = format!("{}:{}: the room \"{}\"", roster.file, room.line, room.name);
     match &args.gateway {
         Some(wanted) => room
             .gateways

@@ -52,6 +52,8 @@ pub struct Config {
     pub node: NodePath,
     /// WireGuard's base64 in a file of mode 0600.
     pub private_key: PathBuf,
+    /// The same, of the room: a second key, which every gateway of the room has.
+    pub room_key: Option<PathBuf>,
     pub owner_key: OwnerKeySource,
     /// The folder of NAME.toml and NAME.toml.sig.
     pub rosters: PathBuf,

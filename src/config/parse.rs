@@ -63,6 +63,10 @@ fn read(keys: &mut Keys<'_>, paths: &Paths<'_>, file: Arc<str>) -> Option<Config
         required(keys, "private_key", "write the path of a file that `vpmesh key new` made", |text| {
             paths.absolute(text)
         });
+    let room_key =
+        keys.parsed("room_key", "write the path of the file with the room's private key", |text| {
+            paths.absolute(text)
+        });
     let owner_key =
         required(keys, "owner_key", "write the owner's public key (RWQ…) or its file's path", |text| {
             owner_key(text, paths)
@@ -99,6 +103,7 @@ fn read(keys: &mut Keys<'_>, paths: &Paths<'_>, file: Arc<str>) -> Option<Config
         file,
         node: node?,
         private_key: private_key?,
+        room_key,
         owner_key: owner_key?,
         rosters: rosters.unwrap_or_else(|| ROSTERS.into()),
         interface: interface.unwrap_or_default(),

@@ -24,7 +24,7 @@ use super::port_mapper::PortMapper;
 use super::question::{Answer, Question};
 use super::resolver::Resolver;
 use super::status::{DaemonStatus, KernelStatus, LastReload, Mapped, OwnStatus};
-use crate::base::{DropReason, is_virtual};
+use crate::base::{DropReason, PrivateKey, is_virtual};
 use crate::engine::{Engine, Event, Now, Offered, Outbox, ReloadReport};
 use crate::mesh::accept::{self, Meaning};
 use crate::mesh::sync::{Shelf, Verdict};
@@ -316,7 +316,7 @@ impl EventLoop {
                 // A client that went away is no matter.
                 let _ = reply.send(answer);
             }
-            Notice::Serve(judge, shelf, reply) => self.serve(judge, shelf, reply),
+            Notice::Serve(judge, shelf, room_key, reply) => self.serve(judge, shelf, room_key, reply),
             Notice::Try(model, reply) => {
                 let outcome = self.engine.would_take(&model).map_err(|error| error.to_string());
                 let _ = reply.send(outcome);
@@ -358,9 +358,11 @@ impl EventLoop {
         &mut self,
         judge: Arc<Judge>,
         shelf: Shelf,
+        room_key: Option<Arc<PrivateKey>>,
         reply: oneshot::Sender<Result<ReloadReport, String>>,
     ) {
         let now = self.clock.read();
+        self.engine.set_room_key(room_key);
         let outcome = self.engine.serve(judge, now).map_err(|error| error.to_string());
         if outcome.is_ok() {
             self.engine.set_shelf(shelf, now);

@@ -5,6 +5,7 @@
 
 use std::sync::Arc;
 
+use super::room_key::RoomKey;
 use crate::base::Name;
 use crate::base::signify::{self, OwnerKey, SignifyError};
 use crate::config::{Config, OwnerKeySource};
@@ -22,6 +23,7 @@ pub struct Loaded {
     pub errors: Vec<String>,
     /// For the log at WARN.
     pub notes: Vec<String>,
+    pub room_key: RoomKey,
     in_force: Arc<InForce>,
 }
 
@@ -95,7 +97,8 @@ pub fn load(
         let lines = refusals.iter().flat_map(|refusal| told(&refusal.faults));
         Refusal::Rosters(lines.chain(told(&found.notes)).collect())
     })?;
-    Ok(Loaded::new(in_force, &found.notes))
+    let room_key = RoomKey::read(config.room_key.as_deref(), running.map(|running| &running.room_key));
+    Ok(Loaded::new(in_force, &found.notes, room_key))
 }
 
 /// Who this node belongs to.
@@ -141,7 +144,11 @@ pub fn judge(
     };
     let tests = &accept::failing_tests;
     let in_force = accept::offered(&own, offer, in_force, (&found.offers, &found.kept), tests)?;
-    Ok(in_force.map(|in_force| (owner, Loaded::new(in_force, &found.notes))))
+    let room_key = match running {
+        Some(running) => running.room_key.clone(),
+        None => RoomKey::read(config.room_key.as_deref(), None),
+    };
+    Ok(in_force.map(|in_force| (owner, Loaded::new(in_force, &found.notes, room_key))))
 }
 
 impl Unstored {
@@ -162,11 +169,11 @@ impl Unstored {
 }
 
 impl Loaded {
-    fn new(in_force: InForce, found: &[Fault]) -> Self {
+    fn new(in_force: InForce, found: &[Fault], room_key: RoomKey) -> Self {
         let told = |faults: &[Fault]| faults.iter().map(ToString::to_string).collect::<Vec<_>>();
         let errors = in_force.refusals.iter().flat_map(|refusal| told(&refusal.faults)).collect();
         let notes = told(found).into_iter().chain(told(&in_force.notes)).collect();
-        Self { model: Arc::clone(&in_force.model), errors, notes, in_force: Arc::new(in_force) }
+        Self { model: Arc::clone(&in_force.model), errors, notes, room_key, in_force: Arc::new(in_force) }
     }
 
     /// The serial of an owner's roster in force.
@@ -182,12 +189,13 @@ impl Loaded {
         Shelf::of(own, Some(&self.in_force))
     }
 
-    /// Whether it is the same rosters.
+    /// Whether it is the same rosters, and the same key of the room.
     #[must_use]
     pub fn is_same(&self, other: &Self) -> bool {
         let hashes =
             |loaded: &Self| loaded.in_force.rosters.iter().map(|one| one.kept.hash).collect::<Vec<_>>();
-        hashes(self) == hashes(other) && self.errors == other.errors && self.notes == other.notes
+        let said = self.errors == other.errors && self.notes == other.notes;
+        hashes(self) == hashes(other) && said && self.room_key.is_same(&other.room_key)
     }
 
     /// Puts an owner's roster that came from elsewhere into the folder, and keeps all.

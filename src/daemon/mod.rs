@@ -24,6 +24,7 @@ mod port_mapper;
 pub mod question;
 mod reload;
 mod resolver;
+pub mod room_key;
 mod start;
 pub mod status;
 mod whereabouts;

@@ -8,7 +8,7 @@ use tokio::sync::{mpsc, oneshot};
 
 use super::question::{Answer, Question};
 use super::status::{KernelStatus, LastReload, Mapped};
-use crate::base::Name;
+use crate::base::{Name, PrivateKey};
 use crate::engine::ReloadReport;
 use crate::mesh::sync::{Shelf, Verdict};
 use crate::policy::{Judge, RuleId};
@@ -26,8 +26,8 @@ pub(super) type Notices = mpsc::Sender<Notice>;
 pub(super) enum Notice {
     /// A client asks; the loop answers at once.
     Ask(Question, oneshot::Sender<Answer>),
-    /// A model was loaded; the engine takes it or says why not.
-    Serve(Arc<Judge>, Shelf, oneshot::Sender<Result<ReloadReport, String>>),
+    /// A model was loaded, and the room's key; the engine takes them or says why not.
+    Serve(Arc<Judge>, Shelf, Option<Arc<PrivateKey>>, oneshot::Sender<Result<ReloadReport, String>>),
     /// Nothing could be loaded, and this is looked for.
     Want(Shelf),
     /// What became of a roster that was given: whose, the hash of what came.

@@ -31,6 +31,7 @@ mod world;
 
 use std::collections::VecDeque;
 use std::net::{IpAddr, Ipv6Addr, SocketAddr};
+use std::sync::Arc;
 use std::time::{Instant, SystemTime};
 
 use hashbrown::HashMap;
@@ -118,6 +119,7 @@ pub enum Event {
 #[derive(Debug)]
 pub struct Engine {
     config: EngineConfig,
+    room_key: Option<Arc<PrivateKey>>,
     own_key: PublicKey,
     /// Where other mesh nodes reach it inside of their tunnels.
     own_link: Ipv6Addr,
@@ -152,6 +154,7 @@ impl Engine {
     pub fn new(config: EngineConfig, now: Now) -> Self {
         let own_key = config.private_key.public();
         let mut engine = Self {
+            room_key: None,
             own_key,
             own_link: link_address(&own_key),
             tunnels: Tunnels::new(&config.private_key, config.index_secret, now.instant),

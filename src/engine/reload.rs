@@ -10,8 +10,9 @@ use hashbrown::HashMap;
 use ipnetwork::IpNetwork;
 use serde::{Deserialize, Serialize};
 
-use super::world::{Plan, ReloadError, World};
+use super::world::{PeerKind, Plan, ReloadError, World};
 use super::{Engine, Now};
+use crate::base::PrivateKey;
 use crate::policy::{Judge, RuleId};
 use crate::roster::{Model, NodeId};
 use crate::table::{Keep, PeerId};
@@ -38,6 +39,11 @@ impl Engine {
     /// When this node can't serve it.
     pub fn would_take(&self, model: &Model) -> Result<(), ReloadError> {
         Plan::new(model, &self.config.node, self.own_key).map(|_| ())
+    }
+
+    /// From the next model on, stations know the room by this key if the model has it as the room's.
+    pub fn set_room_key(&mut self, key: Option<Arc<PrivateKey>>) {
+        self.room_key = key;
     }
 
     /// Adds first packets that somebody else judged, by the rules of the model in force.
@@ -69,6 +75,8 @@ impl Engine {
         };
         self.introducers.clear();
         self.remove_peers(&plan, &mut report);
+        let listed = model.room_key(plan.me);
+        self.tunnels.set_room_key(self.room_key.as_deref().filter(|key| listed == Some(key.public())));
         let before = self.tunnels.ids().count();
         let mut roles = HashMap::with_capacity(plan.roles.len());
         let mut slots: HashMap<NodeId, PeerId> = HashMap::with_capacity(plan.roles.len());
@@ -76,7 +84,11 @@ impl Engine {
             let known = self.tunnels.peer_by_key(&role.key);
             let is_near = known.is_some_and(|peer| self.beacons.address_of(peer, now.instant).is_some());
             let keepalive = is_near || !role.kind.endpoints().is_empty();
-            if let Some(peer) = self.tunnels.upsert_peer(role.key, keepalive, now.instant) {
+            let peer = match role.kind {
+                PeerKind::Station => self.tunnels.upsert_station(role.key, keepalive, now.instant),
+                _ => self.tunnels.upsert_peer(role.key, keepalive, now.instant),
+            };
+            if let Some(peer) = peer {
                 slots.insert(role.node, peer);
                 roles.insert(peer, role.clone());
             }

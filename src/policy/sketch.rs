@@ -46,7 +46,10 @@ impl Sketch {
         let path = parse_path(path);
         let kind = match path.segments().len() {
             1 => NodeKind::Owner,
-            2 => NodeKind::Room { prefix6: Ipv6Network::new(Ipv6Addr::UNSPECIFIED, 64).expect("a /64") },
+            2 => NodeKind::Room {
+                prefix6: Ipv6Network::new(Ipv6Addr::UNSPECIFIED, 64).expect("a /64"),
+                key: None,
+            },
             3 => NodeKind::Station { key: key() },
             _ => NodeKind::Application,
         };

@@ -79,6 +79,8 @@ pub struct Friend {
 #[derive(Debug, Clone)]
 pub struct Room {
     pub name: Name,
+    /// Whom its WireGuard stations know instead of the one gateway: every gateway has the private key.
+    pub key: Option<PublicKey>,
     /// A /64 written in the roster, else it follows from the name.
     pub ipv6: Option<Ipv6Network>,
     pub policy: Borders,

@@ -75,9 +75,10 @@ pub struct HostPolicy {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum NodeKind {
     Owner,
-    /// The /64 of the room.
+    /// The /64 of the room, and the key that its stations know it by, if it has one.
     Room {
         prefix6: Ipv6Network,
+        key: Option<PublicKey>,
     },
     /// A station attached by WireGuard with this key.
     Station {
@@ -172,6 +173,15 @@ impl Model {
     /// The gateways of a room, in the roster's order.
     pub fn gateways_of(&self, room: NodeId) -> impl Iterator<Item = NodeId> {
         self.range(room).map(NodeId).filter(|&id| matches!(self.node(id).kind, NodeKind::Gateway { .. }))
+    }
+
+    /// The key that the stations of a place's room know the room by.
+    #[must_use]
+    pub fn room_key(&self, id: NodeId) -> Option<PublicKey> {
+        match self.node(self.room_of(id)?).kind {
+            NodeKind::Room { key, .. } => key,
+            _ => None,
+        }
     }
 
     /// All prefixes of accepted owners, own first.

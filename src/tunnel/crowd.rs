@@ -160,8 +160,11 @@ impl Crowd {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
+    use super::super::identity::Identity;
     use super::*;
-    use crate::base::PublicKey;
+    use crate::base::{PrivateKey, PublicKey};
 
     struct Port {
         crowd: Crowd,
@@ -173,10 +176,11 @@ mod tests {
         #[expect(clippy::disallowed_methods, reason = "an Instant has no other beginning")]
         fn new(peers: u8) -> Self {
             let now = Instant::now();
+            let identity = Identity::new(&PrivateKey::from_random([1; 32]));
             let mut slots = Slots::new(0);
             for n in 0..peers {
                 let key = PublicKey::from_bytes([n + 2; 32]).unwrap();
-                slots.insert(|index| Peer::new(key, index, false, now)).unwrap();
+                slots.insert(|index| Peer::new(key, Arc::clone(&identity), index, false, now)).unwrap();
             }
             Self { crowd: Crowd::new(now), slots, now }
         }

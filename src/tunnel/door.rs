@@ -1,19 +1,19 @@
 //! The door that handshake messages come through, before any state is touched or any point multiplied.
 //!
 //! In order: at most so many a second are looked at, those of sites that were silent first; a MAC that only who knows
-//! our public key can make; when many come, a cookie that proves the source address (WireGuard paper, section 5.3);
+//! a public key of ours can make, and to try a second key is to look a second time; when many come, a cookie that proves the source address (WireGuard paper, section 5.3);
 //! then at most so many a second from one site, and so many in all. Data packets never come here, but wait behind what
 //! does in the same socket: a flood must cost little more than reading it, or the socket's buffer overflows.
 
 use std::net::IpAddr;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use boringtun::noise::errors::WireGuardError;
-use boringtun::noise::rate_limiter::RateLimiter;
 use boringtun::noise::{Packet, TunnResult};
 use hashbrown::HashMap;
 
-use super::peer::Identity;
+use super::identity::Identity;
 use super::site;
 use crate::base::DropReason;
 use crate::packet::TokenBucket;
@@ -25,7 +25,7 @@ const LOOKED_AT_IN_A_ROW: u32 = 100;
 /// The same, of one site: more than a room that starts anew behind one address.
 const LOOKED_AT_PER_SITE_PER_SECOND: u16 = 500;
 /// Handshake messages a second without asking for a cookie.
-const UNASKED_PER_SECOND: u64 = 50;
+const UNASKED_PER_SECOND: u32 = 50;
 /// Handshakes a second that are worked on at all, cookie or not. Each costs about three multiplications of a point.
 const WORKED_PER_SECOND: u32 = 500;
 /// Handshakes a second from one site that are worked on while cookies are asked for.
@@ -37,8 +37,11 @@ const FIRST_LOOKS_MAX: usize = 1024;
 
 /// Counts of the running second.
 pub(super) struct Door {
-    limiter: RateLimiter,
     second: Instant,
+    /// Whose MAC was good.
+    known: u32,
+    /// The last one was for the second key: it is the first to be tried.
+    turned: bool,
     admitted: u32,
     per_site: HashMap<IpAddr, u8>,
     looks: TokenBucket,
@@ -58,10 +61,11 @@ pub(super) enum Refusal {
 }
 
 impl Door {
-    pub(super) fn new(identity: &Identity, now: Instant) -> Self {
+    pub(super) fn new(now: Instant) -> Self {
         Self {
-            limiter: RateLimiter::new(&identity.public, UNASKED_PER_SECOND),
             second: now,
+            known: 0,
+            turned: false,
             admitted: 0,
             per_site: HashMap::new(),
             looks: TokenBucket::new(LOOKED_AT_PER_SECOND, LOOKED_AT_IN_A_ROW, now),
@@ -69,56 +73,67 @@ impl Door {
         }
     }
 
-    /// Lets a message pass whose MACs are good.
-    pub(super) fn admit<'p>(
+    /// Lets a message pass whose MACs are good, made for one of these; and for whom.
+    pub(super) fn admit<'p, 'i>(
         &mut self,
+        mut identities: [Option<&'i Arc<Identity>>; 2],
         source: IpAddr,
         datagram: &'p [u8],
         buffer: &mut [u8],
         now: Instant,
-    ) -> Result<Packet<'p>, Refusal> {
+    ) -> Result<(Packet<'p>, &'i Arc<Identity>), Refusal> {
         self.turn(now);
-        if !self.look_at(source, now) {
+        let Some(is_first) = self.look_at(source, now) else {
             return Err(Refusal::Drop(DropReason::HandshakeLimited));
-        }
-        let packet = match self.limiter.verify_packet(Some(source), datagram, buffer) {
-            Ok(packet) => packet,
-            Err(TunnResult::WriteToNetwork(cookie)) => {
-                return Err(Refusal::Cookie(cookie.len()));
-            }
-            Err(TunnResult::Err(WireGuardError::InvalidMac)) => {
-                return Err(Refusal::Drop(DropReason::BadMac));
-            }
-            Err(_) => return Err(Refusal::Drop(DropReason::NotWireguard)),
         };
-        Ok(packet)
+        if self.turned {
+            identities.reverse();
+        }
+        for (number, identity) in identities.into_iter().flatten().enumerate() {
+            if number > 0 && !self.looks.take(now) && !is_first {
+                return Err(Refusal::Drop(DropReason::HandshakeLimited));
+            }
+            let limiter =
+                if self.known < UNASKED_PER_SECOND { &*identity.unlimited } else { &identity.asking };
+            match limiter.verify_packet(Some(source), datagram, buffer) {
+                Ok(packet) => {
+                    let has_mac = matches!(packet, Packet::HandshakeInit(_) | Packet::HandshakeResponse(_));
+                    self.known += u32::from(has_mac);
+                    self.turned ^= number > 0;
+                    return Ok((packet, identity));
+                }
+                Err(TunnResult::WriteToNetwork(cookie)) => return Err(Refusal::Cookie(cookie.len())),
+                Err(TunnResult::Err(WireGuardError::InvalidMac)) => {}
+                Err(_) => return Err(Refusal::Drop(DropReason::NotWireguard)),
+            }
+        }
+        Err(Refusal::Drop(DropReason::BadMac))
     }
 
     fn turn(&mut self, now: Instant) {
         if now.saturating_duration_since(self.second) >= Duration::from_secs(1) {
             self.second = now;
-            self.admitted = 0;
+            (self.known, self.admitted) = (0, 0);
             self.per_site.clear();
             self.looked_at_per_site.clear();
-            self.limiter.reset_count();
         }
     }
 
-    /// Whether a message from `source` is worth its MACs. Whoever is silent otherwise gets one look a second even while
+    /// Whether a message from `source` is worth its MACs; and if so, whether it is the first one. Whoever is silent otherwise gets one look a second even while
     /// others flood, as long as they don't do so from thousands of sites.
-    fn look_at(&mut self, source: IpAddr, now: Instant) -> bool {
+    fn look_at(&mut self, source: IpAddr, now: Instant) -> Option<bool> {
         let known = self.looked_at_per_site.len();
         match self.looked_at_per_site.entry(site(source)) {
             hashbrown::hash_map::Entry::Occupied(mut seen) => {
                 let may = *seen.get() < LOOKED_AT_PER_SITE_PER_SECOND && self.looks.take(now);
                 *seen.get_mut() += u16::from(may);
-                may
+                may.then_some(false)
             }
             hashbrown::hash_map::Entry::Vacant(slot) if known < FIRST_LOOKS_MAX => {
                 slot.insert(1);
-                true
+                Some(true)
             }
-            hashbrown::hash_map::Entry::Vacant(_) => self.looks.take(now),
+            hashbrown::hash_map::Entry::Vacant(_) => self.looks.take(now).then_some(false),
         }
     }
 
@@ -130,7 +145,7 @@ impl Door {
             return false;
         }
         // The first ones of a second pass wherever they are from: a room may be behind one address.
-        if u64::from(self.admitted) >= UNASKED_PER_SECOND {
+        if self.admitted >= UNASKED_PER_SECOND {
             let known = self.per_site.len();
             match self.per_site.entry(site) {
                 hashbrown::hash_map::Entry::Occupied(mut seen) => {

@@ -7,6 +7,7 @@
 
 mod crowd;
 mod door;
+mod identity;
 mod peer;
 mod placing;
 mod slots;
@@ -18,6 +19,7 @@ mod wakes;
 
 use std::collections::BTreeSet;
 use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use boringtun::noise::errors::WireGuardError;
@@ -30,7 +32,8 @@ use crate::packet::TokenBucket;
 use crate::table::PeerId;
 use crowd::Crowd;
 use door::Door;
-use peer::{Change, Identity, Peer};
+use identity::Identity;
+use peer::{Change, Peer};
 pub use peer::{Endpoint, PeerStats};
 use slots::Slots;
 pub use steering::{CROWDING_MAX, Crowding, Steering};
@@ -55,7 +58,9 @@ const BUSY_TICK: Duration = Duration::from_secs(1);
 /// All WireGuard peers behind one UDP port.
 #[derive(Debug)]
 pub struct Tunnels {
-    identity: Identity,
+    /// Whom mesh nodes know; and whom stations know instead, if the room has a key.
+    node: Arc<Identity>,
+    room: Option<Arc<Identity>>,
     door: Door,
     slots: Slots<Peer>,
     by_key: HashMap<PublicKey, PeerId>,
@@ -114,10 +119,10 @@ impl Tunnels {
     /// saw one.
     #[must_use]
     pub fn new(private: &PrivateKey, secret: u32, now: Instant) -> Self {
-        let identity = Identity::new(private);
         Self {
-            door: Door::new(&identity, now),
-            identity,
+            node: Identity::new(private),
+            room: None,
+            door: Door::new(now),
             slots: Slots::new(secret),
             by_key: HashMap::new(),
             wakes: BTreeSet::new(),
@@ -129,16 +134,45 @@ impl Tunnels {
         }
     }
 
+    /// Stations that are put in from now on ([`Tunnels::upsert_station`]) know the room by this key, or with `None` this
+    /// gateway by its own.
+    pub fn set_room_key(&mut self, key: Option<&PrivateKey>) {
+        let public = key.map(|key| *key.public().as_bytes());
+        if self.room.as_ref().map(|room| room.public.to_bytes()) != public {
+            self.room = key.map(Identity::new);
+        }
+    }
+
     /// Adds the peer, or leaves its sessions as they are. `None` when every slot is taken.
     /// `keepalive`: the peer is a gateway that is to be kept reached.
     pub fn upsert_peer(&mut self, key: PublicKey, keepalive: bool, now: Instant) -> Option<PeerId> {
-        if let Some(&id) = self.by_key.get(&key) {
-            if let Some(peer) = self.slots.get_mut(id) {
+        let node = Arc::clone(&self.node);
+        self.upsert(key, node, keepalive, now)
+    }
+
+    /// The same for a station of the room. One that knew somebody else here begins anew, in its old place.
+    pub fn upsert_station(&mut self, key: PublicKey, keepalive: bool, now: Instant) -> Option<PeerId> {
+        let identity = Arc::clone(self.room.as_ref().unwrap_or(&self.node));
+        self.upsert(key, identity, keepalive, now)
+    }
+
+    fn upsert(
+        &mut self,
+        key: PublicKey,
+        identity: Arc<Identity>,
+        keepalive: bool,
+        now: Instant,
+    ) -> Option<PeerId> {
+        if let Some(&id) = self.by_key.get(&key)
+            && let Some(peer) = self.slots.get_mut(id)
+        {
+            if Arc::ptr_eq(&peer.identity, &identity) {
                 peer.keepalive = keepalive;
+                return Some(id);
             }
-            return Some(id);
+            self.remove_peer(id);
         }
-        let id = self.slots.insert(|index| Peer::new(key, index, keepalive, now))?;
+        let id = self.slots.insert(|index| Peer::new(key, identity, index, keepalive, now))?;
         self.by_key.insert(key, id);
         self.crowd.reserve(self.by_key.len());
         Some(id)
@@ -153,6 +187,22 @@ impl Tunnels {
                 self.wakes.remove(&(at, id));
             }
         }
+    }
+
+    /// Forgets the peer's sessions, and a handshake that is under way: it is somebody else's now, until it comes again.
+    pub fn let_go(&mut self, id: PeerId) {
+        if let Some(peer) = self.slots.get_mut(id) {
+            peer.let_go();
+        }
+    }
+
+    /// Asks a peer without a session for one, here, unless others have the turn; whether it was asked.
+    pub fn call(&mut self, id: PeerId, address: SocketAddr, now: Instant) -> bool {
+        let may = self.unasked.take(now);
+        if may {
+            self.try_at(id, Endpoint { address, local: None }, true, now);
+        }
+        may
     }
 
     /// The peer with this key.
@@ -256,7 +306,7 @@ impl Tunnels {
         peer.set_endpoint(endpoint);
         self.events.push(TunnelEvent::Moved(id));
         let mut bytes = [0; HANDSHAKE_MAX];
-        if begin && let Some(len) = peer.initiate(&self.identity, &mut bytes, now) {
+        if begin && let Some(len) = peer.initiate(&mut bytes, now) {
             self.owed.push(Owed { peer: id, to: endpoint, bytes, len, since: now });
             self.schedule(id, now + BUSY_TICK);
         }
@@ -346,8 +396,20 @@ impl Tunnels {
         buffer: &'b mut [u8],
         now: Instant,
     ) -> Opened<'b> {
-        let packet = match self.door.admit(source.address.ip(), datagram, buffer, now) {
-            Ok(packet) => packet,
+        // An answer is to whom the peer knows.
+        let asked = match *datagram {
+            [2, 0, 0, 0, _, _, _, _, a, b, c, d, ..] => {
+                self.slots.by_index(u32::from_le_bytes([a, b, c, d])).map(|(_, peer)| &peer.identity)
+            }
+            _ => None,
+        };
+        let identities = match asked {
+            Some(identity) => [Some(identity), None],
+            None => [Some(&self.node), self.room.as_ref()],
+        };
+        let (packet, identity) = match self.door.admit(identities, source.address.ip(), datagram, buffer, now)
+        {
+            Ok(admitted) => admitted,
             Err(door::Refusal::Cookie(len)) => return Opened::Answer { peer: None, len },
             Err(door::Refusal::Drop(reason)) => return Opened::Drop(reason),
         };
@@ -356,9 +418,15 @@ impl Tunnels {
                 if !self.door.spend(source.address.ip()) {
                     return Opened::Drop(DropReason::HandshakeLimited);
                 }
-                match parse_handshake_anon(&self.identity.private, &self.identity.public, init) {
+                match parse_handshake_anon(&identity.private, &identity.public, init) {
                     Ok(half) => match PublicKey::from_bytes(half.peer_static_public) {
-                        Ok(key) => self.by_key.get(&key).copied().ok_or(DropReason::UnknownKey),
+                        Ok(key) => {
+                            let id = self.by_key.get(&key).copied();
+                            let knows = |id: &PeerId| {
+                                self.slots.get(*id).is_some_and(|peer| Arc::ptr_eq(&peer.identity, identity))
+                            };
+                            id.filter(knows).ok_or(DropReason::UnknownKey)
+                        }
                         Err(_) => Err(DropReason::UnknownKey),
                     },
                     Err(_) => Err(DropReason::HandshakeFailed),
@@ -391,8 +459,8 @@ impl Tunnels {
         self.events.push(TunnelEvent::Moved(id));
     }
 
-    fn id_by_index(&mut self, index: u32) -> Result<PeerId, DropReason> {
-        self.slots.by_index_mut(index).map(|(id, _)| id).ok_or(DropReason::UnknownIndex)
+    fn id_by_index(&self, index: u32) -> Result<PeerId, DropReason> {
+        self.slots.by_index(index).map(|(id, _)| id).ok_or(DropReason::UnknownIndex)
     }
 
     fn open_admitted<'b>(
@@ -410,11 +478,11 @@ impl Tunnels {
             self.schedule(id, now + BUSY_TICK);
         }
         let Some(peer) = self.slots.get_mut(id) else { return Opened::Drop(DropReason::UnknownIndex) };
-        if datagram[0] == 1 && peer.goes_first(self.identity.public.as_bytes(), now) {
+        if datagram[0] == 1 && peer.goes_first(now) {
             return Opened::Drop(DropReason::HandshakeCrossed);
         }
         let tunn = match datagram[0] {
-            1 => peer.tunn(&self.identity, now),
+            1 => peer.tunn(now),
             _ => match peer.tunn_if_made() {
                 Some(tunn) => tunn,
                 None => return Opened::Drop(DropReason::UnknownIndex),
@@ -483,7 +551,7 @@ impl Tunnels {
             }
             peer.waiting += 1;
         }
-        match peer.tunn(&self.identity, now).encapsulate(packet, buffer) {
+        match peer.tunn(now).encapsulate(packet, buffer) {
             TunnResult::WriteToNetwork(bytes) => {
                 let len = bytes.len();
                 if !connected && is_initiation(bytes) {

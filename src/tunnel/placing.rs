@@ -51,7 +51,7 @@ impl Tunnels {
     pub fn seek(&mut self, id: PeerId, places: &[SocketAddr], now: Instant) {
         let Some(peer) = self.slots.get_mut(id) else { return };
         let mut bytes = [0; HANDSHAKE_MAX];
-        let Some(len) = peer.initiate(&self.identity, &mut bytes, now) else { return };
+        let Some(len) = peer.initiate(&mut bytes, now) else { return };
         peer.seek();
         let owed = places.iter().map(|&address| {
             let to = Endpoint { address, local: None };

@@ -72,6 +72,14 @@ impl<T> Slots<T> {
     }
 
     /// By the 32-bit receiver index of a message.
+    pub(super) fn by_index(&self, index: u32) -> Option<(PeerId, &T)> {
+        let index = index >> 8 ^ self.secret;
+        let slot = index & ((1 << SLOT_BITS) - 1);
+        let entry = self.slots.get(slot as usize)?;
+        let value = entry.value.as_ref().filter(|_| entry.generation == index >> SLOT_BITS)?;
+        Some((PeerId(slot), value))
+    }
+
     pub(super) fn by_index_mut(&mut self, index: u32) -> Option<(PeerId, &mut T)> {
         let index = index >> 8 ^ self.secret;
         let slot = index & ((1 << SLOT_BITS) - 1);

@@ -7,20 +7,20 @@ use std::time::{Duration, Instant};
 use super::*;
 
 #[expect(clippy::disallowed_methods, reason = "boringtun's own timers run on the system's clock")]
-fn now() -> Instant {
+pub(super) fn now() -> Instant {
     Instant::now()
 }
 
-fn at(port: u16) -> Endpoint {
+pub(super) fn at(port: u16) -> Endpoint {
     Endpoint { address: SocketAddr::from(([192, 0, 2, 1], port)), local: None }
 }
 
-fn key(byte: u8) -> PrivateKey {
+pub(super) fn key(byte: u8) -> PrivateKey {
     PrivateKey::from_random([byte; 32])
 }
 
 /// An IPv4 packet of `len` bytes that says so itself.
-fn ip(len: u16) -> Vec<u8> {
+pub(super) fn ip(len: u16) -> Vec<u8> {
     let mut packet = vec![0; len as usize];
     packet[0] = 0x45;
     packet[2..4].copy_from_slice(&len.to_be_bytes());
@@ -45,7 +45,7 @@ fn pair() -> Pair {
 }
 
 /// What `tunnels` seals for `peer`, as a datagram.
-fn seal(tunnels: &mut Tunnels, peer: PeerId, packet: &[u8], now: Instant) -> Option<Vec<u8>> {
+pub(super) fn seal(tunnels: &mut Tunnels, peer: PeerId, packet: &[u8], now: Instant) -> Option<Vec<u8>> {
     let mut buffer = [0; 2048];
     match tunnels.seal(peer, packet, &mut buffer, now) {
         Sealed::Send { len, .. } => Some(buffer[..len].to_vec()),
@@ -53,7 +53,12 @@ fn seal(tunnels: &mut Tunnels, peer: PeerId, packet: &[u8], now: Instant) -> Opt
     }
 }
 
-fn answer(tunnels: &mut Tunnels, from: Endpoint, datagram: &[u8], now: Instant) -> Option<Vec<u8>> {
+pub(super) fn answer(
+    tunnels: &mut Tunnels,
+    from: Endpoint,
+    datagram: &[u8],
+    now: Instant,
+) -> Option<Vec<u8>> {
     let mut buffer = [0; 2048];
     match tunnels.open(from, datagram, &mut buffer, now) {
         Opened::Answer { len, .. } => Some(buffer[..len].to_vec()),
@@ -61,7 +66,12 @@ fn answer(tunnels: &mut Tunnels, from: Endpoint, datagram: &[u8], now: Instant) 
     }
 }
 
-fn reason(tunnels: &mut Tunnels, from: Endpoint, datagram: &[u8], now: Instant) -> Option<DropReason> {
+pub(super) fn reason(
+    tunnels: &mut Tunnels,
+    from: Endpoint,
+    datagram: &[u8],
+    now: Instant,
+) -> Option<DropReason> {
     let mut buffer = [0; 2048];
     match tunnels.open(from, datagram, &mut buffer, now) {
         Opened::Drop(reason) => Some(reason),

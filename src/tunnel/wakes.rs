@@ -49,7 +49,7 @@ impl Tunnels {
     pub(super) fn refresh(&mut self, id: PeerId, now: Instant) {
         let Some(peer) = self.slots.get_mut(id) else { return };
         let mut bytes = [0; HANDSHAKE_MAX];
-        let tick = peer.handle_timeout(&self.identity, &mut self.unasked, &mut bytes, now);
+        let tick = peer.handle_timeout(&mut self.unasked, &mut bytes, now);
         if let Some((to, len)) = tick.send {
             self.owed.push(Owed { peer: id, to, bytes, len, since: now });
         }

@@ -57,7 +57,11 @@ impl Reloader {
                 false
             }
         };
-        let served = self.ask(|reply| Notice::Serve(Arc::clone(&judge), shelf, reply)).await;
+        let (unserved, odd) = loaded.room_key.said(config, model);
+        errors.extend(unserved);
+        odd.iter().for_each(|odd| tracing::warn!("{odd}"));
+        let room_key = loaded.room_key.key.clone();
+        let served = self.ask(|reply| Notice::Serve(Arc::clone(&judge), shelf, room_key, reply)).await;
         let mut report = match served {
             Ok(report) => report,
             Err(refusal) => {

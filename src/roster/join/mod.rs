@@ -199,7 +199,7 @@ impl Join {
                 Some(Fault {
                     file: roster.file.clone(),
                     line,
-                    what: format!("the key {key} is a node's of \"{first}\""),
+                    what: format!("the key {key} is a node's or room's of \"{first}\""),
                     mend: "give the node a key of its own: `vpmesh key new`".into(),
                 })
             })
@@ -261,14 +261,15 @@ fn granted(roster: &Roster, entry: &Friend) -> Vec<Ipv4Network> {
     granted
 }
 
-/// Every WireGuard key of a roster, with its node's line.
+/// Every WireGuard key of a roster, with its node's or room's line.
 fn wireguard_keys(roster: &Roster) -> impl Iterator<Item = (PublicKey, Line)> {
     let mesh_nodes = roster.rooms.iter().flat_map(|room| &room.gateways).chain(&roster.relays);
     let stations = roster.rooms.iter().flat_map(|room| &room.stations).filter_map(|s| match s.attachment {
         super::Attachment::WireGuard(key) => Some((key, s.line)),
         super::Attachment::Lan => None,
     });
-    mesh_nodes.map(|node| (node.key, node.line)).chain(stations)
+    let rooms = roster.rooms.iter().filter_map(|room| Some((room.key?, room.line)));
+    mesh_nodes.map(|node| (node.key, node.line)).chain(stations).chain(rooms)
 }
 
 /// Every IPv4 address that a roster writes for a node.

@@ -166,7 +166,7 @@ impl<'m> Placer<'m> {
         granted: &[Ipv4Network],
     ) {
         let name = child(above, &room.name);
-        let kind = NodeKind::Room { prefix6: addresses.prefix };
+        let kind = NodeKind::Room { prefix6: addresses.prefix, key: room.key };
         let draft = Draft { name: name.clone(), owner, kind, line: room.line, policy: room.policy.clone() };
         let id = self.open(draft, Some(parent));
         let hosts = room.gateways.iter().map(Host::from).chain(room.stations.iter().map(Host::from));

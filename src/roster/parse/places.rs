@@ -14,7 +14,7 @@ use super::lists::{endpoints, tables, tags};
 use super::policy::Policies;
 use crate::base::{Name, NodePath, PublicKey};
 
-const ROOM_KEYS: &[&str] = &["name", "ipv6", "egress", "ingress", "gateway", "station"];
+const ROOM_KEYS: &[&str] = &["name", "key", "ipv6", "egress", "ingress", "gateway", "station"];
 const GATEWAY_KEYS: &[&str] =
     &["name", "key", "endpoints", "ipv4", "ipv6", "tags", "egress", "ingress", "application", "guest"];
 const STATION_KEYS: &[&str] =
@@ -72,6 +72,7 @@ impl Places<'_> {
     pub fn room(&mut self, fields: Fields<'_>, scope: &mut Scope, c: &mut Checker<'_>) -> Option<Room> {
         c.refuse_unknown(fields, ROOM_KEYS);
         let name = enter(scope, c.name(fields, "name"), c);
+        let key = self.key(fields, c);
         let ipv6 = self.room_prefix(fields, c);
         let policy = self.policies.borders(fields, c);
         let mut inside = Scope::new();
@@ -86,7 +87,7 @@ impl Places<'_> {
             }
             stations.extend(self.station(fields, &mut inside, c));
         }
-        Some(Room { name: name?, ipv6, policy, gateways, stations, line: fields.line })
+        Some(Room { name: name?, key, ipv6, policy, gateways, stations, line: fields.line })
     }
 
     fn gateway(&mut self, fields: Fields<'_>, scope: &mut Scope, c: &mut Checker<'_>) -> Option<MeshNode> {
@@ -278,7 +279,7 @@ impl Places<'_> {
             c.fault(
                 line,
                 format!("the key {key} is there twice; first in line {first}"),
-                "give each node its own",
+                "give each node and room its own",
             );
             return None;
         }

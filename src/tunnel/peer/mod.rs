@@ -1,62 +1,28 @@
-//! One peer: its key, where it is, its state machine and when to look at it again.
-//!
-//! boringtun's timers move only when they are polled, so a peer is polled every second while it is busy and before
-//! its first packet after a pause. With a session and nothing to say it is polled now and then, so that the session's
-//! keys go when they are old; without one, never.
+//! One peer: its key, whom it knows here, where it is, and its state machine.
+
+mod timers;
 
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use boringtun::noise::errors::WireGuardError;
-use boringtun::noise::rate_limiter::RateLimiter;
-use boringtun::noise::{Tunn, TunnResult};
-use boringtun::x25519;
+use boringtun::noise::Tunn;
 use serde::{Deserialize, Serialize};
 
 use super::crowd::Heard;
-use super::standby::{self, Standby, Step};
-use super::{BUSY_TICK, is_initiation, new_tunn};
-use crate::base::{PrivateKey, PublicKey, is_virtual};
-use crate::packet::TokenBucket;
+use super::identity::Identity;
+use super::standby::Standby;
+use super::{BUSY_TICK, new_tunn};
+use crate::base::{PublicKey, is_virtual};
 
 /// How often a gateway says that it is there, in seconds: under the 30 of the shortest NAT mappings seen.
 pub(super) const KEEPALIVE_SECONDS: u16 = 25;
-/// A peer is busy for so long after its last packet: longer than every timer of WireGuard's that a packet starts
-/// (KEEPALIVE_TIMEOUT + REKEY_TIMEOUT is 15 s).
-const BUSY_FOR: Duration = Duration::from_secs(20);
-/// How often a peer with a session and nothing to say is looked at.
-const IDLE_TICK: Duration = Duration::from_secs(30);
-/// A keepalive peer that does not answer is tried again this often.
-const RETRY_TICK: Duration = Duration::from_secs(5);
 /// An initiation that is older than this was lost rather than crossed by another: few round trips are longer.
 const CROSSING: Duration = Duration::from_millis(300);
 /// How long an answer through a relay is waited for before another is tried.
 const ANSWERED: Duration = Duration::from_secs(1);
 /// Addresses tried for one peer.
 const CANDIDATES_MAX: usize = 16;
-
-/// This gateway, as its peers' handshakes need it.
-pub(super) struct Identity {
-    pub(super) private: x25519::StaticSecret,
-    pub(super) public: x25519::PublicKey,
-    /// boringtun checks a handshake's MAC a second time; the limits were at the door.
-    pub(super) unlimited: Arc<RateLimiter>,
-}
-
-impl Identity {
-    pub(super) fn new(private: &PrivateKey) -> Self {
-        let private = x25519::StaticSecret::from(*private.as_bytes());
-        let public = x25519::PublicKey::from(&private);
-        Self { unlimited: Arc::new(RateLimiter::new(&public, u64::MAX)), private, public }
-    }
-}
-
-impl std::fmt::Debug for Identity {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("Identity(…)")
-    }
-}
 
 /// A peer's address and our own that it talks to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -90,18 +56,10 @@ pub(super) struct Change {
     pub(super) elsewhere: bool,
 }
 
-/// What a peer's timers ask for.
-pub(super) struct Tick {
-    pub(super) send: Option<(Endpoint, usize)>,
-    pub(super) unreachable: bool,
-    /// It left a while's packets unanswered.
-    pub(super) silent: bool,
-    /// It is thought to be somewhere else from now on.
-    pub(super) moved: bool,
-}
-
 pub(super) struct Peer {
     pub(super) key: PublicKey,
+    /// Whom of us it knows.
+    pub(super) identity: Arc<Identity>,
     /// The slot's 24-bit index.
     index: u32,
     /// Made by the first handshake, either way.
@@ -158,7 +116,7 @@ impl Place {
 }
 
 /// What is known of a peer's session without asking boringtun.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 struct SessionState {
     connected: bool,
     /// Whether somebody was told that there is a session to send with.
@@ -191,9 +149,16 @@ impl std::fmt::Debug for Peer {
 }
 
 impl Peer {
-    pub(super) fn new(key: PublicKey, index: u32, keepalive: bool, now: Instant) -> Self {
+    pub(super) fn new(
+        key: PublicKey,
+        identity: Arc<Identity>,
+        index: u32,
+        keepalive: bool,
+        now: Instant,
+    ) -> Self {
         Self {
             key,
+            identity,
             index,
             tunn: None,
             place: Place::default(),
@@ -202,14 +167,7 @@ impl Peer {
             waiting: 0,
             wake: None,
             fresh_until: now + BUSY_TICK,
-            session: SessionState {
-                connected: false,
-                up: false,
-                initiated: None,
-                cookie: false,
-                put_off: false,
-                active: None,
-            },
+            session: SessionState::default(),
             standby: Standby::default(),
             placed: Placed::Roams,
             counts: Counts::default(),
@@ -327,13 +285,11 @@ impl Peer {
     }
 
     /// Begins a handshake, whatever became of the last one; the message's length.
-    pub(super) fn initiate(&mut self, identity: &Identity, buffer: &mut [u8], now: Instant) -> Option<usize> {
-        let TunnResult::WriteToNetwork(bytes) =
-            self.tunn(identity, now).format_handshake_initiation(buffer, true)
-        else {
+    pub(super) fn initiate(&mut self, buffer: &mut [u8], now: Instant) -> Option<usize> {
+        let len = self.initiation(buffer, now);
+        if len == 0 {
             return None;
-        };
-        let len = bytes.len();
+        }
         self.handle_initiation(now);
         self.counts.tx_bytes += len as u64;
         Some(len)
@@ -347,11 +303,19 @@ impl Peer {
     }
 
     /// The state machine, made now if it was not.
-    pub(super) fn tunn(&mut self, identity: &Identity, now: Instant) -> &mut Tunn {
+    pub(super) fn tunn(&mut self, now: Instant) -> &mut Tunn {
         if self.tunn.is_none() {
             self.fresh_until = now + BUSY_TICK;
         }
-        self.tunn.get_or_insert_with(|| new_tunn(identity, &self.key, self.keepalive, self.index))
+        self.tunn.get_or_insert_with(|| new_tunn(&self.identity, &self.key, self.keepalive, self.index))
+    }
+
+    /// Forgets its sessions and a handshake that is under way; it may begin anew.
+    pub(super) fn let_go(&mut self) {
+        self.tunn = None;
+        self.waiting = 0;
+        self.session = SessionState::default();
+        self.standby = Standby::default();
     }
 
     pub(super) fn tunn_if_made(&mut self) -> Option<&mut Tunn> {
@@ -510,131 +474,14 @@ impl Peer {
 
     /// Whether an initiation of the peer's crossed one of ours on the way, and ours is the one that goes on. boringtun,
     /// as the kernel, forgets its own when it takes another's: if both sides did, neither would have a session.
-    pub(super) fn goes_first(&self, own: &[u8; 32], now: Instant) -> bool {
+    pub(super) fn goes_first(&self, now: Instant) -> bool {
         let crossed = self.session.initiated.is_some_and(|at| now.saturating_duration_since(at) < CROSSING);
-        crossed && own > self.key.as_bytes()
+        crossed && self.identity.public.as_bytes() > self.key.as_bytes()
     }
 
     pub(super) fn handle_clock_step(&mut self) {
         self.clock_stepped = self.tunn.is_some();
         self.look(false);
-    }
-
-    /// Runs the timers; what they ask for is written into `buffer`.
-    /// Who is kept reached and has nothing to wait for is asked as `unasked` allows.
-    pub(super) fn handle_timeout(
-        &mut self,
-        identity: &Identity,
-        unasked: &mut TokenBucket,
-        buffer: &mut [u8],
-        now: Instant,
-    ) -> Tick {
-        self.fresh_until = now + BUSY_TICK;
-        let mut tick = Tick { send: None, unreachable: false, silent: false, moved: false };
-        let mut len = 0;
-        if let Some(tunn) = self.tunn.as_deref_mut() {
-            let mut expired = false;
-            match tunn.update_timers(buffer) {
-                TunnResult::WriteToNetwork(bytes) => len = bytes.len(),
-                TunnResult::Err(WireGuardError::ConnectionExpired) => expired = true,
-                _ => {}
-            }
-            tick.unreachable = self.look(expired);
-        }
-        // Nothing authentic has come since the last one went out, whether there is an old session or not.
-        let unanswered = self.session.initiated.is_some();
-        let asks = len == 0
-            && self.keepalive
-            && !self.session.connected
-            && !unanswered
-            && self.place.current.is_some();
-        self.session.put_off = asks && self.waiting == 0 && !unasked.take(now);
-        if asks && !self.session.put_off {
-            len = self.initiation(identity, buffer, now);
-        }
-        if len > 0 {
-            if is_initiation(&buffer[..len]) {
-                if unanswered && !self.session.cookie {
-                    // The last one was missed: somewhere else, and ask the names again.
-                    tick.unreachable = true;
-                    if self.is_placed() {
-                        self.seek();
-                    } else {
-                        if let Some(passage) = self.place.current.filter(|_| self.is_on_passage()) {
-                            self.standby.forget(passage);
-                            self.standby.handle_move(true, false, now);
-                        }
-                        self.try_next();
-                    }
-                }
-                self.handle_initiation(now);
-            }
-            tick.send = self.place.current.map(|to| (to, len));
-        } else if self.is_placed() {
-            tick.silent = self.standby.is_silent_now(now);
-        } else if self.keepalive && self.place.current.is_some() {
-            self.step(&mut tick, identity, buffer, now);
-        }
-        if let Some((_, len)) = tick.send {
-            self.counts.tx_bytes += len as u64;
-        }
-        tick
-    }
-
-    /// What a silence asks for.
-    fn step(&mut self, tick: &mut Tick, identity: &Identity, buffer: &mut [u8], now: Instant) {
-        let first = self.session.initiated.filter(|_| !self.session.connected);
-        match self.standby.step(self.is_on_passage(), first, now) {
-            Step::Nothing => {}
-            Step::Ask => {
-                tick.silent = true;
-                // A first handshake is under way.
-                if first.is_none() {
-                    let len = self.initiation(identity, buffer, now);
-                    self.handle_initiation(now);
-                    tick.send = self.place.current.map(|to| (to, len));
-                }
-            }
-            Step::Switch(passage) => {
-                tick.moved = self.move_to(passage, now);
-                let len = self.initiation(identity, buffer, now);
-                self.handle_initiation(now);
-                tick.send = Some((passage, len));
-            }
-            Step::TryUdp => {
-                if let Some(to) = self.place.take_next() {
-                    // Without a note of it: the passage needn't answer what goes elsewhere.
-                    tick.send = Some((to, self.initiation(identity, buffer, now)));
-                }
-            }
-        }
-        tick.send = tick.send.filter(|&(_, len)| len > 0);
-    }
-
-    /// A handshake's first message, whatever is under way; its length.
-    fn initiation(&mut self, identity: &Identity, buffer: &mut [u8], now: Instant) -> usize {
-        match self.tunn(identity, now).format_handshake_initiation(buffer, true) {
-            TunnResult::WriteToNetwork(bytes) => bytes.len(),
-            _ => 0,
-        }
-    }
-
-    /// When to run the timers again.
-    pub(super) fn next_wake(&self, now: Instant) -> Option<Instant> {
-        let busy = self.session.active.is_some_and(|at| now.saturating_duration_since(at) < BUSY_FOR);
-        let first = !self.session.connected && self.session.initiated.is_some();
-        let reachable = self.is_watched() && self.place.current.is_some();
-        if reachable && self.standby.is_urgent(self.is_on_passage(), first) {
-            Some(now + standby::TICK)
-        } else if self.session.initiated.is_some() || busy || self.session.put_off {
-            Some(now + BUSY_TICK)
-        } else if self.keepalive && (self.place.current.is_some() || self.session.connected) {
-            Some(now + RETRY_TICK)
-        } else if self.session.connected || self.clock_stepped {
-            Some(now + IDLE_TICK)
-        } else {
-            None
-        }
     }
 
     pub(super) fn stats(&self) -> PeerStats {
