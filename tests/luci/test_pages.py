@@ -331,6 +331,7 @@ class Configuration(Pages):
         "node": (["alice/attic/gw", "alice/hill", "a/b-1"], ["alice", "a/b/c/d", "Alice/attic/gw", "alice//gw", "any/attic/gw",
                                                             "a/-b", "a/b-", "a/" + "b" * 64]),
         "private_key": (["/etc/vpmesh/node.key", "node.key"], []),
+        "room_key": (["/etc/vpmesh/room.key", "room.key"], []),
         "owner_key": ([KEY, "/etc/vpmesh/alice.pub", "alice.pub"], [KEY[:-1] + "=", "RWZ" + KEY[3:], "RWQ!" + KEY[4:]]),
         "rosters": (["/etc/vpmesh/rosters", "rosters"], []),
         "interface": (["vpm0", "a.b-c_D", "x" * 15], ["x" * 16, "a/b", "lo", "all", "a b"]),

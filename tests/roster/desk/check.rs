@@ -75,6 +75,33 @@ fn check_finds_what_would_keep_a_node_from_starting() {
 }
 
 #[test]
+fn check_finds_a_room_whose_key_is_not_here() {
+    let desk = Desk::of_alice();
+    let room = desk.good(&["key", "new", "room.key"]);
+    let keyed = format!("[[room]]\nkey = \"{}\"\nname = \"home\"", room.trim());
+    desk.write("alice.toml", &desk.read("alice.toml").replace("[[room]]\nname = \"home\"", &keyed));
+    let config = node(&desk);
+    let check = || desk.bad(&["check", "--config", "node.toml"]);
+    assert!(check().contains("and this node has no room_key; stations that know the room"), "{}", check());
+    desk.write("node.toml", &format!("{config}room_key = \"room.key\"\n"));
+    assert_eq!(desk.good(&["check", "--config", "node.toml"]), "node.toml: good: alice/home/gw\n");
+    fs::set_permissions(desk.path("room.key"), fs::Permissions::from_mode(0o644)).unwrap();
+    assert!(check().contains("others may read this secret (mode 0644)"));
+    fs::remove_file(desk.path("room.key")).unwrap();
+    assert!(check().contains("room.key: there is no private key; copy it from another gateway"));
+    desk.good(&["key", "new", "room.key"]);
+    assert!(check().contains("the private key that room_key names here belongs to"));
+
+    let desk = Desk::of_alice();
+    let config = node(&desk);
+    desk.good(&["key", "new", "room.key"]);
+    desk.write("node.toml", &format!("{config}room_key = \"room.key\"\n"));
+    let output = desk.run(&["check", "--config", "node.toml"]);
+    assert!(output.status.success(), "no reason not to start");
+    assert!(String::from_utf8_lossy(&output.stderr).contains("room_key is not used"), "{output:?}");
+}
+
+#[test]
 fn a_roster_that_fails_its_own_test_is_not_signed_and_not_good() {
     let desk = Desk::of_alice();
     let test = |to: &str, expect: &str| {

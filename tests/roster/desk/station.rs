@@ -139,6 +139,19 @@ fn a_station_without_out_prints_its_file_alone_down_a_pipe() {
 }
 
 #[test]
+fn a_station_of_a_room_with_a_key_is_given_that_one() {
+    let desk = Desk::of_alice();
+    with_gateway(&desk);
+    let public = desk.good(&["key", "new", "room.key"]);
+    let keyed = format!("[[room]]\nkey = \"{}\"\nname = \"home\"", public.trim());
+    desk.write("alice.toml", &desk.read("alice.toml").replace("[[room]]\nname = \"home\"", &keyed));
+    let said = desk.good(&["station", "add", "alice/home/phone", "--roster", "alice.toml"]);
+    assert!(said.contains(&format!("\nPublicKey = {public}")), "{said}");
+    assert!(said.contains("\nEndpoint = home.example.net:51888\n"), "{said}");
+    assert!(desk.read("alice.toml").contains(&keyed), "the room keeps its key");
+}
+
+#[test]
 fn a_lan_station_has_no_key_and_no_file() {
     let desk = Desk::of_alice();
     with_gateway(&desk);

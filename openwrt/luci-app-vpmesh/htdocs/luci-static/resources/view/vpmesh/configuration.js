@@ -136,6 +136,8 @@ const OPTIONS = () => [
 	  node, null, 'alice/attic/gw' ],
 	[ 'private_key', _('Private key'), _('The file of WireGuard\'s key, of mode 0600; "vpmesh key new FILE" makes it.'),
 	  path, null, '/etc/vpmesh/node.key' ],
+	[ 'room_key', _('Room key'), _('The file of the room\'s key, of mode 0600, the same on each gateway of the room; the roster has its public key. Stations go by whichever of them lives.'),
+	  path, _('none') ],
 	[ 'owner_key', _('Owner\'s key'), _('The public key of the owner (RWQ...), or its file\'s path. Everything else follows from the owner\'s roster.'),
 	  ownerKey, null, '/etc/vpmesh/alice.pub' ],
 	[ 'rosters', _('Rosters'), _('The folder with NAME.toml and NAME.toml.sig.'), path, '/etc/vpmesh/rosters' ],
