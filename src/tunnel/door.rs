@@ -1,9 +1,10 @@
 //! The door that handshake messages come through, before any state is touched or any point multiplied.
 //!
 //! In order: at most so many a second are looked at, those of sites that were silent first; a MAC that only who knows
-//! a public key of ours can make, and to try a second key is to look a second time; when many come, a cookie that proves the source address (WireGuard paper, section 5.3);
-//! then at most so many a second from one site, and so many in all. Data packets never come here, but wait behind what
-//! does in the same socket: a flood must cost little more than reading it, or the socket's buffer overflows.
+//! a public key of ours can make, and to try a second key is to look a second time; when many come, a cookie that proves
+//! the source address (WireGuard paper, section 5.3); then at most so many a second from one site, and so many in all.
+//! Data packets never come here, but wait behind what does in the same socket: a flood must cost little more than reading
+//! it, or the socket's buffer overflows.
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -119,8 +120,9 @@ impl Door {
         }
     }
 
-    /// Whether a message from `source` is worth its MACs; and if so, whether it is the first one. Whoever is silent otherwise gets one look a second even while
-    /// others flood, as long as they don't do so from thousands of sites.
+    /// Whether a message from `source` is worth its MACs; and if so, whether it is the first one of this second. Whoever is
+    /// silent otherwise gets one look a second even while others flood, as long as they don't do so from thousands of
+    /// sites.
     fn look_at(&mut self, source: IpAddr, now: Instant) -> Option<bool> {
         let known = self.looked_at_per_site.len();
         match self.looked_at_per_site.entry(site(source)) {

@@ -3,12 +3,13 @@
 use std::fs;
 use std::net::SocketAddr;
 use std::os::unix::fs::PermissionsExt as _;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::Arc;
 use std::time::Duration;
 
 use serde_json::Value;
+use vpmesh::base::PrivateKey;
 
 use super::command::{LIMIT, Outcome, run};
 use super::explanation::Explanation;
@@ -53,9 +54,7 @@ impl Gateway {
     pub fn on(lab: &Lab, namespace: Arc<Namespace>, place: Place, owner: &Owner, node: &Node) -> Self {
         let dir = lab.folder(&format!("gateway-{}", reaper::number()));
         fs::create_dir(dir.join("rosters")).expect("a folder can be made");
-        let key = dir.join("node.key");
-        fs::write(&key, node.key.to_base64() + "\n").expect("a key can be written");
-        fs::set_permissions(&key, fs::Permissions::from_mode(0o600)).expect("a mode can be set");
+        write_key(&dir.join("node.key"), &node.key);
         let (path, public) = (&node.path, &owner.public);
         let folder = dir.display();
         let config = format!(
@@ -87,6 +86,13 @@ impl Gateway {
     pub fn configure(&self, lines: &str) {
         let text = fs::read_to_string(self.config()).expect("the configuration was written");
         fs::write(self.config(), format!("{text}{lines}\n")).expect("a configuration can be written");
+    }
+
+    /// Holds the key of its room too.
+    pub fn configure_room_key(&self, key: &PrivateKey) {
+        let file = self.dir.join("room.key");
+        write_key(&file, key);
+        self.configure(&format!("room_key = \"{}\"", file.display()));
     }
 
     /// Where rosters name it, in IPv4.
@@ -295,4 +301,9 @@ impl Drop for Gateway {
             }
         }
     }
+}
+
+fn write_key(file: &Path, key: &PrivateKey) {
+    fs::write(file, key.to_base64() + "\n").expect("a key can be written");
+    fs::set_permissions(file, fs::Permissions::from_mode(0o600)).expect("a mode can be set");
 }
