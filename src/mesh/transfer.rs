@@ -248,11 +248,18 @@ mod tests {
 
     proptest! {
         #[test]
-        fn any_octets_are_heard_or_refused(bytes in proptest::collection::vec(any::<u8>(), 0..200), kind in 0u8..8) {
-            let bytes = [&[VERSION, kind, 0, 0][..], &bytes].concat();
-            if let Ok(Some(said)) = hear([bytes.clone()])
-                && !matches!(said, Said::Verdict { .. } | Said::Get { .. } | Said::NotHere)
-            {
+        fn any_octets_are_heard_or_refused(
+            kind in 0u8..8,
+            first in proptest::collection::vec(any::<u8>(), 0..100),
+            second in proptest::collection::vec(any::<u8>(), 0..100),
+            more in prop_oneof![4 => Just(0_usize), 1 => 1..9_usize],
+        ) {
+            let bytes = [&head_of(kind, &first, &second)[..], &first, &second, &[7].repeat(more)].concat();
+            let heard = hear([bytes.clone()]);
+            if [BRING, HERE].contains(&kind) {
+                prop_assert_eq!(heard.is_ok(), more == 0);
+            }
+            if let Ok(Some(said @ (Said::Bring { .. } | Said::Here { .. }))) = heard {
                 prop_assert_eq!(sent(said), bytes);
             }
         }

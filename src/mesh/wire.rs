@@ -220,11 +220,22 @@ mod tests {
         assert_eq!(Message::parse(&[VERSION, kind::DIGEST, 0]), Err(WireError::Malformed));
     }
 
+    /// Fields of whole entries, more often than not.
+    fn fields() -> impl Strategy<Value = Vec<u8>> {
+        let entry = [1, 4, DigestEntry::LENGTH, attached::Entry::LENGTH, FlowCopy::LENGTH];
+        let whole =
+            (0..5_usize, prop::sample::select(entry.to_vec())).prop_map(|(count, entry)| count * entry);
+        let length = prop_oneof![3 => whole, 1 => 0..64_usize, 1 => 0..1400_usize];
+        length.prop_flat_map(|length| proptest::collection::vec(any::<u8>(), length))
+    }
+
     proptest! {
+        #![proptest_config(ProptestConfig::with_cases(2048))]
+
         #[test]
         fn what_can_be_read_is_written_the_same(
             kind in prop_oneof![Just(kind::DIGEST), kind::PING..=kind::CANDIDATES, kind::REGISTER..=kind::ENDED, kind::ATTACHED..=kind::FLOWS, any::<u8>()],
-            fields in proptest::collection::vec(any::<u8>(), 0..1400),
+            fields in fields(),
         ) {
             let bytes = [vec![VERSION, kind], fields].concat();
             if let Ok(message) = Message::parse(&bytes) {
