@@ -88,7 +88,7 @@ impl World {
         Self { gw, hub, hill, rogue, internet, lab }
     }
 
-    /// Pings between the honest gateways while this lasts: at most one beat is missed. How often hill turned something away for
+    /// Pings between the honest gateways while this lasts: no more than three beats in a row are missed. How often hill turned something away for
     /// this reason meanwhile.
     fn hurts_nobody(&self, what: &str, reason: &str, flood: Flood) -> u64 {
         let (before, begun) = (self.hill.drops(reason), self.hill.usage());
@@ -106,7 +106,7 @@ impl World {
             usage.resident_max
         );
         assert!(sent > 10_000, "{what}: the flood was none, {sent}");
-        assert!(beats.longest_gap <= 1, "{what}: {beats:?}");
+        assert!(beats.longest_gap <= 3, "{what}: {beats:?}");
         assert!(usage.resident_max < RESIDENT_MAX, "{what}: {usage:?}");
         dropped
     }
@@ -183,7 +183,7 @@ fn a_gateway_that_asks_for_everybody_learns_nothing_and_takes_nobodys_turn() {
     let pinger = Pinger::start(&world.lab, &world.gw.namespace, world.hub.node.v4.into(), every);
     wait_for("pings are answered", LIMIT, || (pinger.answered() >= BEATS).then_some(()));
     let beats = pinger.stop();
-    assert!(beats.longest_gap <= 1, "{beats:?}");
+    assert!(beats.longest_gap <= 3, "{beats:?}");
     // Others have their wishes: one that begins anew is there again.
     world.hub.stop();
     world.hub.start(&world.lab);
@@ -230,7 +230,7 @@ fn what_a_gateway_says_of_where_it_is_costs_a_victim_a_few_probes_and_less_than_
     // Eight addresses at once, one more every ten seconds, each for a burst of five and a few more.
     assert!(probes.len() <= (8 + 3) * 12, "{}", probes.len());
     assert!((octets as u64) < said, "{octets} for {said}");
-    assert!(beats.longest_gap <= 1, "{beats:?}");
+    assert!(beats.longest_gap <= 3, "{beats:?}");
     assert!(world.gw.drops("control_limited") > 0);
     assert!(reaches(&world.hub.namespace, world.gw.node.v4.into()));
 }

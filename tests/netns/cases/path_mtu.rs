@@ -173,8 +173,8 @@ fn the_mss_of_a_connection_is_clamped_both_ways() {
         let headers = if to.is_ipv4() { 40 } else { 60 };
         for (end, sniffer) in [("server", &at_server), ("laptop", &at_laptop)] {
             let of_family = |seen: &&crate::lab::sniffer::Seen| seen.source.is_ipv4() == to.is_ipv4();
-            let mss = sniffer.seen().iter().filter(of_family).find_map(mss_of);
-            let mss = mss.expect("a SYN has an MSS");
+            let mss = || sniffer.seen().iter().filter(of_family).find_map(mss_of);
+            let mss = wait_for("a SYN with an MSS is seen", LIMIT, mss);
             assert!(mss + headers <= 1440, "the {end} is offered segments of {mss} bytes");
         }
     }

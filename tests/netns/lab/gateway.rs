@@ -160,7 +160,7 @@ impl Gateway {
         self.start(lab);
     }
 
-    /// Starts the daemon and waits until it answers.
+    /// Starts the daemon and waits until it answers, and has loaded what there is to load.
     pub fn start(&mut self, lab: &Lab) {
         let mut command = self.namespace.command(VPMESH);
         command.arg("run").arg("--config").arg(self.config()).env("RUST_BACKTRACE", "1");
@@ -170,7 +170,8 @@ impl Gateway {
 
     fn wait_until_up(&mut self) {
         let up = super::wait::poll_until(LIMIT, || {
-            if self.tool(&["status", "--json"]).is_success() {
+            let status = serde_json::from_str::<Value>(&self.tool(&["status", "--json"]).stdout);
+            if status.is_ok_and(|status| !status["last_reload"].is_null()) {
                 return Some(true);
             }
             (!self.is_running()).then_some(false)
