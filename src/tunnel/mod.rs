@@ -189,22 +189,6 @@ impl Tunnels {
         }
     }
 
-    /// Forgets the peer's sessions, and a handshake that is under way: it is somebody else's now, until it comes again.
-    pub fn let_go(&mut self, id: PeerId) {
-        if let Some(peer) = self.slots.get_mut(id) {
-            peer.let_go();
-        }
-    }
-
-    /// Asks a peer without a session for one, here, unless others have the turn; whether it was asked.
-    pub fn call(&mut self, id: PeerId, address: SocketAddr, now: Instant) -> bool {
-        let may = self.unasked.take(now);
-        if may {
-            self.try_at(id, Endpoint { address, local: None }, true, now);
-        }
-        may
-    }
-
     /// The peer with this key.
     #[must_use]
     pub fn peer_by_key(&self, key: &PublicKey) -> Option<PeerId> {
