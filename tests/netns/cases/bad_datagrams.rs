@@ -1,4 +1,4 @@
-//! Case 8: bad input from the underlay, as fast as a thread sends it.
+//! Bad input from the underlay, as fast as a thread sends it.
 //!
 //! ```text
 //!   laptop ──wg──┐

@@ -1,4 +1,4 @@
-//! Case 8, continued: rosters that must not be taken.
+//! Rosters that must not be taken.
 //!
 //! ```text
 //!   laptop ──wg──┐               ┌──wg── phone     takes tcp/22 and ping from the laptop

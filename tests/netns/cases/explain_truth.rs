@@ -1,4 +1,4 @@
-//! Case 1, continued: `explain` tells the truth.
+//! `explain` tells the truth.
 //!
 //! ```text
 //!   s0 (s0a, s0b) ──wg──┐             ┌──wg── s2 (s2a, s2b)

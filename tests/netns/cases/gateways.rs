@@ -1,4 +1,4 @@
-//! Case 5, continued: gateways that find each other, and find each other again.
+//! Gateways that find each other, and find each other again.
 //!
 //! ```text
 //!   laptop ──wg── gw ═════════ wg ═════════ hub ──wg── phone

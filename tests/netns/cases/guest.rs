@@ -1,4 +1,4 @@
-//! Case 2, continued: a guest, an application of alice's inside bob's station.
+//! A guest, an application of alice's inside bob's station.
 //!
 //! ```text
 //!   laptop ──wg── gw ══════════ wg ══════════ door ──wg── box (job: alice's guest)

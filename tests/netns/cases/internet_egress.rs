@@ -1,4 +1,4 @@
-//! Case 6, continued: the internet through a gateway.
+//! The internet through a gateway.
 //!
 //! ```text
 //!   laptop ──wg── gw (vpmesh, NAT by nft) ──── internet ──── site

@@ -1,4 +1,4 @@
-//! Case 6: plain hosts behind each gateway.
+//! Plain hosts behind each gateway.
 //!
 //! ```text
 //!   laptop ──wg──┐                                  ┌──wg── phone

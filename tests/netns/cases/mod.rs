@@ -1,61 +1,32 @@
-//! The cases of "how it is seen to work", in the order of the gateway issue; first the lab itself.
-
-mod lab_itself;
-
-mod two_stations;
-
-mod station_add;
-
-mod explain_truth;
-
-mod two_owners;
-
-mod guest;
-
-mod gateways;
-
-mod travel;
-
-mod passage;
-
-mod joining;
-
-mod names;
-
-mod relay;
-
-mod twins;
-
-mod hostile;
-
-mod nat_grid;
-
-mod revocation;
-
-mod reload;
-
-mod spoofing;
-
-mod roaming;
-
-mod lan_hosts;
-
-mod internet_egress;
-
-mod port_mapping;
-
-mod kernel_half;
-
-mod tun_offload;
-
-mod path_mtu;
+//! What a user would notice, one case a file; `lab_itself` shows that the lab works.
 
 mod bad_datagrams;
-
-mod crowd;
-
 mod bad_rosters;
-
-mod thousand_stations;
-
+mod crowd;
+mod explain_truth;
+mod gateways;
+mod guest;
+mod hostile;
+mod internet_egress;
+mod joining;
+mod kernel_half;
+mod lab_itself;
+mod lan_hosts;
+mod names;
+mod nat_grid;
 mod nft_truth;
+mod passage;
+mod path_mtu;
+mod port_mapping;
+mod relay;
+mod reload;
+mod revocation;
+mod roaming;
+mod spoofing;
+mod station_add;
+mod thousand_stations;
+mod travel;
+mod tun_offload;
+mod twins;
+mod two_owners;
+mod two_stations;

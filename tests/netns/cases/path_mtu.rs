@@ -1,4 +1,4 @@
-//! Case 7: cables that carry less.
+//! Cables that carry less.
 //!
 //! ```text
 //!   laptop ──1500── home ──1500, 1492, 1280── internet ──1500── gw (vpmesh) ──1500── server

@@ -1,4 +1,4 @@
-//! A gateway behind a home router, found from outside by the port that the router maps (issue of the mesh).
+//! A gateway behind a home router, found from outside by the port that the router maps.
 //!
 //! ```text
 //!   laptop ──wg── internet ── 11.22.33.44  router  192.168.77.1 ──── gw (vpmesh) 192.168.77.2

@@ -1,4 +1,4 @@
-//! Case 3, continued: the three ways to make a gateway read its rosters again.
+//! The three ways to make a gateway read its rosters again.
 //!
 //! ```text
 //!   gw (vpmesh)      room attic, owner alice; its rosters' folder

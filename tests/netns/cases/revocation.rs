@@ -1,4 +1,4 @@
-//! Case 3: revocation while traffic runs.
+//! Revocation while traffic runs.
 //!
 //! ```text
 //!   thief ──wg──┐               ┌──wg── vault      iperf3, to be cut

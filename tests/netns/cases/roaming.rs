@@ -1,4 +1,4 @@
-//! Case 5: a station moves, a gateway restarts; nobody is told.
+//! A station moves, a gateway restarts; nobody is told.
 //!
 //! ```text
 //!   laptop ──wg── (192.0.2.N on one cable, later 192.0.2.M on another) ──┐               ┌──wg── server

@@ -1,4 +1,4 @@
-//! Case 4: a station that lies about where it sends from.
+//! A station that lies about where it sends from.
 //!
 //! ```text
 //!   mallory ──wg──┐               ┌──wg── phone      watches what arrives

@@ -1,4 +1,4 @@
-//! Case 1, continued: from nothing to a ping with the commands that a person uses.
+//! From nothing to a ping with the commands that a person uses.
 //!
 //! ```text
 //!   laptop ──wg──┐              ┌──wg── phone     both from `vpmesh station add`

@@ -1,4 +1,4 @@
-//! Case 9: a gateway with a thousand configured stations, measured.
+//! A gateway with a thousand configured stations, measured.
 //!
 //! ```text
 //!   laptop ──wg──┐               ┌──wg── phone

@@ -1,4 +1,4 @@
-//! Case: rosters that travel.
+//! Rosters that travel.
 //!
 //! ```text
 //!   laptop ──wg──┐                    ┌──wg── thief, to be revoked

@@ -1,4 +1,4 @@
-//! Case 6, continued: bulk between a plain host and a station, in super packets where the kernel has them.
+//! Bulk between a plain host and a station, in super packets where the kernel has them.
 //!
 //! ```text
 //!   laptop ──wg── gw (vpmesh) ──lan── nas

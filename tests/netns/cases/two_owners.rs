@@ -1,4 +1,4 @@
-//! Case 2: two owners, two gateways, four stations.
+//! Two owners, two gateways, four stations.
 //!
 //! ```text
 //!   nas (web) ──wg──┐                               ┌──wg── box (db)

@@ -1,4 +1,4 @@
-//! Case 1: two stock stations and one gateway.
+//! Two stock stations and one gateway.
 //!
 //! ```text
 //!   laptop ──wg──┐              ┌──wg── phone
