@@ -7,7 +7,6 @@
 //! ```
 
 use std::net::{SocketAddr, UdpSocket};
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use boringtun::noise::{Tunn, TunnResult};
@@ -15,6 +14,7 @@ use boringtun::x25519;
 
 use crate::lab::forge::Forge;
 use crate::lab::ping::{Pinger, wait_until_reached};
+use crate::lab::worker::Worker;
 use crate::lab::{Attic, Gateway, Internet, Lab, Namespace, Node, Room, wait_for};
 
 const LIMIT: Duration = Duration::from_secs(30);
@@ -63,15 +63,17 @@ impl Hog {
     }
 
     /// Sends this packet on and on; how many went out.
-    fn send(mut self, packet: &[u8], stop: &AtomicBool) -> u64 {
-        let mut buffer = vec![0; packet.len() + 64];
-        let mut sent = 0;
-        while !stop.load(Ordering::Relaxed) {
-            if let TunnResult::WriteToNetwork(message) = self.tunnel.encapsulate(packet, &mut buffer) {
-                sent += u64::from(self.socket.send_to(message, self.gateway).is_ok());
+    fn send(mut self, packet: Vec<u8>) -> Worker<u64> {
+        Worker::start(move |goes_on| {
+            let mut buffer = vec![0; packet.len() + 64];
+            let mut sent = 0;
+            while goes_on() {
+                if let TunnResult::WriteToNetwork(message) = self.tunnel.encapsulate(&packet, &mut buffer) {
+                    sent += u64::from(self.socket.send_to(message, self.gateway).is_ok());
+                }
             }
-        }
-        sent
+            sent
+        })
     }
 }
 
@@ -90,18 +92,12 @@ fn stations_that_send_more_than_is_read_lose_their_own_packets_and_nobody_elses(
         let packet = Forge::new(node.v4.into(), "10.88.9.9".parse().expect("an address")).udp(1, 2, &[0; 64]);
         (Hog::join(&internet, &node, &gateway), packet)
     });
-    let stop = AtomicBool::new(false);
-    let (beats, sent) = std::thread::scope(|scope| {
-        let stop = &stop;
-        let floods = hogs.map(|(hog, packet)| scope.spawn(move || hog.send(&packet, stop)));
-        let every = Duration::from_millis(100);
-        let pinger = Pinger::start(&lab, &laptop.namespace, server.node.v4.into(), every);
-        wait_for("pings are answered beside the hogs", LIMIT, || (pinger.answered() >= BEATS).then_some(()));
-        let beats = pinger.stop();
-        stop.store(true, Ordering::Relaxed);
-        let sent: u64 = floods.map(|flood| flood.join().expect("the flood ends")).iter().sum();
-        (beats, sent)
-    });
+    let floods = hogs.map(|(hog, packet)| hog.send(packet));
+    let every = Duration::from_millis(100);
+    let pinger = Pinger::start(&lab, &laptop.namespace, server.node.v4.into(), every);
+    wait_for("pings are answered beside the hogs", LIMIT, || (pinger.answered() >= BEATS).then_some(()));
+    let beats = pinger.stop();
+    let sent: u64 = floods.map(|mut flood| flood.stop().expect("the flood ends")).iter().sum();
     let status = gateway.status();
     let overflows = status["socket_overflows"].as_u64().expect("status counts overflows");
     eprintln!("{sent} sent, {overflows} overflowed; {beats:?}");

@@ -8,8 +8,7 @@
 use std::io::{Read as _, Write as _};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, UdpSocket};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::thread::JoinHandle;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use crate::lab::gateway::PORT;
@@ -17,6 +16,7 @@ use crate::lab::home_router::{HomeRouter, INNER, OUTER};
 use crate::lab::ping::wait_until_reached;
 use crate::lab::sniffer::Sniffer;
 use crate::lab::wait::holds_for;
+use crate::lab::worker::Worker;
 use crate::lab::{Gateway, Internet, Lab, Namespace, Node, Owner, Room, Station, wait_for};
 
 /// Three protocols in vain, and some news to be settled.
@@ -159,12 +159,11 @@ struct Lines {
 
 /// A program in the router's place that is no router, until dropped.
 struct Rogue {
-    stop: Arc<AtomicBool>,
     /// Questions to PCP's port, its own announcements, and connections to its web server.
     asked: Arc<AtomicUsize>,
     announced: Arc<AtomicUsize>,
     connected: Arc<AtomicUsize>,
-    threads: Vec<JoinHandle<()>>,
+    _workers: [Worker; 4],
 }
 
 impl Rogue {
@@ -179,26 +178,20 @@ impl Rogue {
             socket.set_read_timeout(step).expect("a timeout can be set");
         }
         web.set_nonblocking(true).expect("a socket can be made non-blocking");
-        let stop = Arc::new(AtomicBool::new(false));
         let counter = || Arc::new(AtomicUsize::new(0));
         let (asked, announced, connected) = (counter(), counter(), counter());
-        let goes_on = |stop: &Arc<AtomicBool>| {
-            let stop = Arc::clone(stop);
-            move || !stop.load(Ordering::Relaxed)
-        };
-        let (on, count) = (goes_on(&stop), Arc::clone(&asked));
-        let pcp = std::thread::spawn(move || {
+        let count = Arc::clone(&asked);
+        let pcp = Worker::start(move |goes_on| {
             let mut question = [0; 2048];
-            while on() {
+            while goes_on() {
                 let Ok((length, from)) = pcp.recv_from(&mut question) else { continue };
                 let number = count.fetch_add(1, Ordering::Relaxed);
                 let _ = pcp.send_to(&(lines.pcp)(&question[..length], number), from);
             }
         });
-        let on = goes_on(&stop);
-        let ssdp = std::thread::spawn(move || {
+        let ssdp = Worker::start(move |goes_on| {
             let mut question = [0; 2048];
-            while on() {
+            while goes_on() {
                 let Ok((_, from)) = ssdp.recv_from(&mut question) else { continue };
                 let answer = format!(
                     "HTTP/1.1 200 OK\r\nST: urn:schemas-upnp-org:device:InternetGatewayDevice:1\r\nLOCATION: {}\r\n\r\n",
@@ -207,9 +200,9 @@ impl Rogue {
                 let _ = ssdp.send_to(answer.as_bytes(), from);
             }
         });
-        let (on, count) = (goes_on(&stop), Arc::clone(&connected));
-        let web = std::thread::spawn(move || {
-            while on() {
+        let count = Arc::clone(&connected);
+        let web = Worker::start(move |goes_on| {
+            while goes_on() {
                 let Ok((mut stream, _)) = web.accept() else {
                     std::thread::sleep(Duration::from_millis(20));
                     continue;
@@ -219,27 +212,18 @@ impl Rogue {
                 let _ = stream.read(&mut [0; 1024]);
                 let _ = stream.write_all(b"HTTP/1.1 200 OK\r\n\r\n");
                 // Without end, as long as somebody reads.
-                while on() && stream.write_all(&b"<service>".repeat(1000)).is_ok() {}
+                while goes_on() && stream.write_all(&b"<service>".repeat(1000)).is_ok() {}
             }
         });
-        let (on, count) = (goes_on(&stop), Arc::clone(&announced));
-        let call = std::thread::spawn(move || {
-            while on() {
+        let count = Arc::clone(&announced);
+        let call = Worker::start(move |goes_on| {
+            while goes_on() {
                 let _ = call.send_to(&[0; 12], (Ipv4Addr::new(224, 0, 0, 1), 5350));
                 count.fetch_add(1, Ordering::Relaxed);
                 std::thread::sleep(Duration::from_millis(50));
             }
         });
-        Self { stop, asked, announced, connected, threads: vec![pcp, ssdp, web, call] }
-    }
-}
-
-impl Drop for Rogue {
-    fn drop(&mut self) {
-        self.stop.store(true, Ordering::Relaxed);
-        for thread in self.threads.drain(..) {
-            let _ = thread.join();
-        }
+        Self { asked, announced, connected, _workers: [pcp, ssdp, web, call] }
     }
 }
 

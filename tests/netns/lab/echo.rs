@@ -4,13 +4,11 @@
 
 use std::io::{Read as _, Write as _};
 use std::net::{IpAddr, Ipv6Addr, SocketAddr, TcpListener, TcpStream, UdpSocket};
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use super::Namespace;
 use super::wait::poll_until;
+use super::worker::Worker;
 
 const PORT: u16 = 7;
 const TURN: Duration = Duration::from_millis(100);
@@ -34,8 +32,7 @@ table inet echo {
 /// Echo servers in a namespace, until dropped.
 #[derive(Debug)]
 pub struct Echo {
-    stop: Arc<AtomicBool>,
-    threads: Vec<JoinHandle<()>>,
+    _workers: [Worker; 2],
 }
 
 impl Echo {
@@ -55,34 +52,16 @@ impl Echo {
         let (tcp, udp) = namespace.inside(|| {
             (TcpListener::bind(any).expect("port 7 is free"), UdpSocket::bind(any).expect("port 7 is free"))
         });
-        let stop = Arc::new(AtomicBool::new(false));
-        let threads = vec![
-            std::thread::spawn({
-                let stop = Arc::clone(&stop);
-                move || serve_tcp(tcp, &stop)
-            }),
-            std::thread::spawn({
-                let stop = Arc::clone(&stop);
-                move || serve_udp(&udp, &stop)
-            }),
-        ];
-        Self { stop, threads }
+        let tcp = Worker::start(move |goes_on| serve_tcp(tcp, goes_on));
+        let udp = Worker::start(move |goes_on| serve_udp(&udp, goes_on));
+        Self { _workers: [tcp, udp] }
     }
 }
 
-impl Drop for Echo {
-    fn drop(&mut self) {
-        self.stop.store(true, Ordering::Relaxed);
-        for thread in self.threads.drain(..) {
-            let _ = thread.join();
-        }
-    }
-}
-
-fn serve_tcp(listener: TcpListener, stop: &AtomicBool) {
+fn serve_tcp(listener: TcpListener, goes_on: &dyn Fn() -> bool) {
     let listener = socket2::Socket::from(listener);
     listener.set_read_timeout(Some(TURN)).expect("a socket has a timeout");
-    while !stop.load(Ordering::Relaxed) {
+    while goes_on() {
         let Ok((socket, _)) = listener.accept() else { continue };
         let mut stream = TcpStream::from(socket);
         std::thread::spawn(move || {
@@ -97,10 +76,10 @@ fn serve_tcp(listener: TcpListener, stop: &AtomicBool) {
     }
 }
 
-fn serve_udp(socket: &UdpSocket, stop: &AtomicBool) {
+fn serve_udp(socket: &UdpSocket, goes_on: &dyn Fn() -> bool) {
     socket.set_read_timeout(Some(TURN)).expect("a socket has a timeout");
     let mut bytes = [0; 16_384];
-    while !stop.load(Ordering::Relaxed) {
+    while goes_on() {
         if let Ok((length, from)) = socket.recv_from(&mut bytes) {
             // nmap's probes may be empty; an answer should not be.
             let answer = if length == 0 { b"echo".as_slice() } else { &bytes[..length] };

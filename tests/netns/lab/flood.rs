@@ -2,10 +2,9 @@
 
 use std::net::{IpAddr, SocketAddr, UdpSocket};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::thread::JoinHandle;
 
 use super::internet::Place;
+use super::worker::Worker;
 use super::{Internet, Namespace};
 
 /// A host that has its own address and a whole /15 more.
@@ -17,10 +16,7 @@ pub struct Attacker {
 
 /// A flood that goes on until it is stopped.
 #[derive(Debug)]
-pub struct Flood {
-    stop: Arc<AtomicBool>,
-    thread: Option<JoinHandle<u64>>,
-}
+pub struct Flood(Worker<u64>);
 
 impl Attacker {
     pub fn new(internet: &Internet) -> Self {
@@ -47,21 +43,10 @@ impl Attacker {
     /// Sends these datagrams over and over, each next one from the next source.
     pub fn flood(&self, sources: &[IpAddr], target: SocketAddr, datagrams: Vec<Vec<u8>>) -> Flood {
         let sockets = self.sockets(sources);
-        let stop = Arc::new(AtomicBool::new(false));
-        let thread = std::thread::spawn({
-            let stop = Arc::clone(&stop);
-            move || {
-                let mut sent = 0;
-                for (socket, datagram) in sockets.iter().cycle().zip(datagrams.iter().cycle()) {
-                    if stop.load(Ordering::Relaxed) {
-                        break;
-                    }
-                    sent += u64::from(socket.send_to(datagram, target).is_ok());
-                }
-                sent
-            }
-        });
-        Flood { stop, thread: Some(thread) }
+        Flood(Worker::start(move |goes_on| {
+            let pairs = sockets.iter().cycle().zip(datagrams.iter().cycle()).take_while(|_| goes_on());
+            pairs.map(|(socket, datagram)| u64::from(socket.send_to(datagram, target).is_ok())).sum()
+        }))
     }
 }
 
@@ -72,29 +57,14 @@ impl Flood {
         target: SocketAddr,
         make: impl Fn(u64) -> Vec<u8> + Send + 'static,
     ) -> Self {
-        let stop = Arc::new(AtomicBool::new(false));
-        let thread = std::thread::spawn({
-            let stop = Arc::clone(&stop);
-            move || {
-                let numbers = (0..).take_while(|_| !stop.load(Ordering::Relaxed));
-                numbers.map(|number| u64::from(socket.send_to(&make(number), target).is_ok())).sum()
-            }
-        });
-        Self { stop, thread: Some(thread) }
+        Self(Worker::start(move |goes_on| {
+            let numbers = (0..).take_while(|_| goes_on());
+            numbers.map(|number| u64::from(socket.send_to(&make(number), target).is_ok())).sum()
+        }))
     }
 
     /// Ends it; how many datagrams went out.
     pub fn stop(mut self) -> u64 {
-        self.stop.store(true, Ordering::Relaxed);
-        self.thread.take().and_then(|thread| thread.join().ok()).unwrap_or(0)
-    }
-}
-
-impl Drop for Flood {
-    fn drop(&mut self) {
-        self.stop.store(true, Ordering::Relaxed);
-        if let Some(thread) = self.thread.take() {
-            let _ = thread.join();
-        }
+        self.0.stop().unwrap_or(0)
     }
 }

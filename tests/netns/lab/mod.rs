@@ -44,6 +44,7 @@ pub mod turn;
 pub mod usage;
 pub mod wait;
 pub mod wireguard;
+pub mod worker;
 
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU32, Ordering};

@@ -1,12 +1,11 @@
 //! What arrives at an interface, packet by packet.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
-use std::thread::JoinHandle;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use super::packet_socket::{Direction, PacketSocket};
+use super::worker::Worker;
 use super::{Namespace, Station};
 
 /// A packet that came in.
@@ -25,9 +24,8 @@ pub struct Seen {
 /// Listens until dropped.
 #[derive(Debug)]
 pub struct Sniffer {
-    stop: Arc<AtomicBool>,
     seen: Arc<Mutex<Vec<Seen>>>,
-    thread: Option<JoinHandle<()>>,
+    _worker: Worker,
 }
 
 impl Sniffer {
@@ -38,45 +36,37 @@ impl Sniffer {
 
     pub fn on(namespace: &Namespace, interface: &str) -> Self {
         let socket = PacketSocket::open(namespace, interface, Duration::from_millis(50));
-        let stop = Arc::new(AtomicBool::new(false));
         let seen = Arc::new(Mutex::new(Vec::new()));
-        let thread = std::thread::spawn({
-            let (stop, seen) = (Arc::clone(&stop), Arc::clone(&seen));
-            move || {
-                let mut buffer = vec![0; 65536];
-                while !stop.load(Ordering::Relaxed) {
-                    let Some((length, Direction::In)) = socket.receive(&mut buffer) else { continue };
-                    if let Some(packet) = Seen::parse(&buffer[..length]) {
-                        seen.lock().unwrap_or_else(PoisonError::into_inner).push(packet);
-                    }
+        let list = Arc::clone(&seen);
+        let worker = Worker::start(move |goes_on| {
+            let mut buffer = vec![0; 65536];
+            while goes_on() {
+                let Some((length, Direction::In)) = socket.receive(&mut buffer) else { continue };
+                if let Some(packet) = Seen::parse(&buffer[..length]) {
+                    lock(&list).push(packet);
                 }
             }
         });
-        Self { stop, seen, thread: Some(thread) }
+        Self { seen, _worker: worker }
     }
 
     /// Everything so far.
     pub fn seen(&self) -> Vec<Seen> {
-        self.seen.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        lock(&self.seen).clone()
     }
 
     /// Whether such a packet came.
     pub fn has(&self, is_it: impl FnMut(&Seen) -> bool) -> bool {
-        self.seen.lock().unwrap_or_else(PoisonError::into_inner).iter().any(is_it)
+        lock(&self.seen).iter().any(is_it)
     }
 
     pub fn clear(&self) {
-        self.seen.lock().unwrap_or_else(PoisonError::into_inner).clear();
+        lock(&self.seen).clear();
     }
 }
 
-impl Drop for Sniffer {
-    fn drop(&mut self) {
-        self.stop.store(true, Ordering::Relaxed);
-        if let Some(thread) = self.thread.take() {
-            let _ = thread.join();
-        }
-    }
+fn lock(seen: &Mutex<Vec<Seen>>) -> MutexGuard<'_, Vec<Seen>> {
+    seen.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 impl Seen {
