@@ -3,7 +3,7 @@
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use super::link::{End, join};
+use super::link::plug;
 use super::{Gateway, Namespace, Node};
 
 /// A plain host. Its default route is the gateway.
@@ -16,23 +16,7 @@ pub struct LanHost {
 impl LanHost {
     /// Plugs it into the gateway.
     pub fn plug(gateway: &Gateway, node: &Node) -> Self {
-        let namespace = Namespace::new(node.path.leaf().as_str());
-        let port = format!("lan{}", super::reaper::number());
-        let router = &gateway.namespace;
-        join(
-            End { namespace: router, interface: &port },
-            End { namespace: &namespace, interface: "eth0" },
-            1500,
-        );
-        router.forward();
-        router.ip(&format!("address add 172.31.0.1/32 dev {port}"));
-        router.ip(&format!("address add fe80::1/64 dev {port} nodad"));
-        router.ip(&format!("route add {} dev {port}", node.v4));
-        router.ip(&format!("route add {} dev {port}", node.v6));
-        namespace.ip(&format!("address add {}/32 dev eth0", node.v4));
-        namespace.ip(&format!("address add {}/128 dev eth0 nodad", node.v6));
-        namespace.ip("route add default via 172.31.0.1 dev eth0 onlink");
-        namespace.ip("route add default via fe80::1 dev eth0");
+        let namespace = plug(&gateway.namespace, "lan", "172.31.0.1", node, 1500);
         Self { node: node.clone(), namespace }
     }
 
