@@ -109,7 +109,7 @@ impl Flow {
             Service::Proto(number) => {
                 let mut payload = vec![0; 16];
                 payload[8..10].copy_from_slice(&self.number.to_be_bytes());
-                forge.protocol(number, &payload)
+                forge.packet(number, &payload)
             }
         }
     }

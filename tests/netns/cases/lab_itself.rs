@@ -107,7 +107,7 @@ fn a_forged_packet_goes_out_as_it_is_and_is_seen_where_it_arrives() {
     let injector = Injector::of(laptop);
     let forge = Forge::new(laptop.node.v4.into(), phone.node.v4.into());
     let forge6 = Forge::new(laptop.node.v6.into(), phone.node.v6.into());
-    for packet in [forge.udp(7000, 7001, b"x"), forge6.udp(7000, 7001, b"x"), forge.protocol(47, &[0; 8])] {
+    for packet in [forge.udp(7000, 7001, b"x"), forge6.udp(7000, 7001, b"x"), forge.packet(47, &[0; 8])] {
         injector.send(&packet);
     }
     let arrived = |protocol, v6| {

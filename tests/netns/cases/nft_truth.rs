@@ -81,7 +81,7 @@ impl Flow {
             Traffic::Opaque(number) => {
                 let mut payload = vec![0; 32];
                 payload[8..10].copy_from_slice(&self.number.to_be_bytes());
-                forge.protocol(number, &payload)
+                forge.packet(number, &payload)
             }
             Traffic::Unknown => unreachable!("no packet is of an unknown protocol"),
         }

@@ -59,11 +59,6 @@ impl Forge {
         self.checked(protocol, message, 2)
     }
 
-    /// Any protocol by its number.
-    pub fn protocol(self, number: u8, payload: &[u8]) -> Vec<u8> {
-        self.packet(number, payload)
-    }
-
     /// Fills in a checksum: over the pseudo-header too, except in ICMP over IPv4.
     fn checked(self, protocol: u8, mut segment: Vec<u8>, at: usize) -> Vec<u8> {
         let mut covered = Vec::new();
@@ -83,7 +78,8 @@ impl Forge {
         self.packet(protocol, &segment)
     }
 
-    fn packet(self, protocol: u8, payload: &[u8]) -> Vec<u8> {
+    /// Any protocol by its number.
+    pub fn packet(self, protocol: u8, payload: &[u8]) -> Vec<u8> {
         let length = u16::try_from(payload.len()).expect("a payload fits 64 KiB");
         let mut packet = match (self.source, self.destination) {
             (IpAddr::V4(source), IpAddr::V4(destination)) => {
