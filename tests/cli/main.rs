@@ -7,6 +7,8 @@ use std::os::unix::net::UnixListener;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
+use tempfile::TempDir;
+
 /// Each file's name and the command that it is the answer to.
 const CASES: &[(&str, &str)] = &[
     ("status", "status"),
@@ -53,8 +55,8 @@ fn answers(name: &str, request: &str) -> Vec<u8> {
     file(format!("{name}.answer")).or_else(|_| file(format!("{name}.{request}.answer"))).unwrap_or_default()
 }
 
-/// Runs `vpmesh COMMAND` against a daemon that answers each request so: its exit code, stdout and stderr as one text.
-fn run(command: &str, answer: impl Fn(&str) -> Vec<u8> + Send + 'static) -> String {
+/// A daemon that answers each request so, at the socket `control` of a folder.
+fn daemon(answer: impl Fn(&str) -> Vec<u8> + Send + 'static) -> (TempDir, PathBuf) {
     let place = tempfile::tempdir().unwrap();
     let socket = place.path().join("control");
     let listener = UnixListener::bind(&socket).unwrap();
@@ -65,12 +67,20 @@ fn run(command: &str, answer: impl Fn(&str) -> Vec<u8> + Send + 'static) -> Stri
             let _ = stream.write_all(&answer(&request));
         }
     });
-    let output = Command::new(env!("CARGO_BIN_EXE_vpmesh"))
-        .args(command.split(' '))
-        .args(["--control", socket.to_str().unwrap()])
-        .stdin(Stdio::null())
-        .output()
-        .unwrap();
+    (place, socket)
+}
+
+/// `vpmesh COMMAND`, which asks at this socket.
+fn vpmesh(command: &str, socket: &Path) -> Command {
+    let mut vpmesh = Command::new(env!("CARGO_BIN_EXE_vpmesh"));
+    vpmesh.args(command.split(' ')).arg("--control").arg(socket).stdin(Stdio::null());
+    vpmesh
+}
+
+/// Runs `vpmesh COMMAND` against such a daemon: its exit code, stdout and stderr as one text.
+fn run(command: &str, answer: impl Fn(&str) -> Vec<u8> + Send + 'static) -> String {
+    let (_place, socket) = daemon(answer);
+    let output = vpmesh(command, &socket).output().unwrap();
     let text = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap().replace(socket.to_str().unwrap(), "SOCKET");
     format!(
         "$ vpmesh {command}\n{}\n--- exit {}\n{}",
@@ -112,11 +122,7 @@ fn without_a_daemon_every_tool_says_how_to_start_one() {
     for (command, code) in
         [("status", 1), ("flows", 1), ("peers", 1), ("reload", 1), ("explain internet alice any", 2)]
     {
-        let output = Command::new(env!("CARGO_BIN_EXE_vpmesh"))
-            .args(command.split(' '))
-            .args(["--control", "/nowhere/vpmesh.sock"])
-            .output()
-            .unwrap();
+        let output = vpmesh(command, Path::new("/nowhere/vpmesh.sock")).output().unwrap();
         let said = String::from_utf8(output.stderr).unwrap();
         assert_eq!(output.status.code(), Some(code), "{said}");
         assert!(
@@ -132,19 +138,8 @@ fn a_reader_that_has_seen_enough_is_no_error() {
     let rows = 20_000;
     let row = fs::read_to_string(folder().join("flows.answer")).unwrap().lines().nth(1).unwrap().to_owned();
     let answer = format!("{{\"rows\":{rows}}}\n{}", (row + "\n").repeat(rows));
-    let place = tempfile::tempdir().unwrap();
-    let socket = place.path().join("control");
-    let listener = UnixListener::bind(&socket).unwrap();
-    std::thread::spawn(move || {
-        let (mut stream, _) = listener.accept().unwrap();
-        let _ = stream.write_all(answer.as_bytes());
-    });
-    let mut tool = Command::new(env!("CARGO_BIN_EXE_vpmesh"))
-        .args(["flows", "--control", socket.to_str().unwrap()])
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn()
-        .unwrap();
+    let (_place, socket) = daemon(move |_| answer.clone().into_bytes());
+    let mut tool = vpmesh("flows", &socket).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
     drop(tool.stdout.take());
     let output = tool.wait_with_output().unwrap();
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
