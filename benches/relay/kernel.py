@@ -9,7 +9,6 @@ import os
 import socket
 import statistics
 import struct
-import subprocess
 import sys
 import time
 
@@ -38,22 +37,19 @@ def address(number):
     return f"10.88.{1 + number // 250}.{1 + number % 250}"
 
 
-def cpu_of(command, **options):
+def cpu_of(*command, **options):
     """What a command printed, and its CPU time, user and system, in seconds."""
     before = os.times()
-    done = subprocess.run(command, capture_output=True, text=True, **options)
+    said = run(*command, **options)
     after = os.times()
-    if done.returncode != 0:
-        raise Failure(f"{' '.join(command)}: exit {done.returncode}: {(done.stderr or done.stdout).strip()[-400:]}")
-    user = after.children_user - before.children_user
-    return done.stdout, user, after.children_system - before.children_system
+    return said, after.children_user - before.children_user, after.children_system - before.children_system
 
 
 def measure(program):
     with Lab("lan", "router", "wan") as lab:
         file = lab.path / "alice.toml"
         file.write_text(roster())
-        ruleset, user, system = cpu_of([program, "ruleset", "--node", "alice/attic/gw", "--roster", str(file), "--json"])
+        ruleset, user, system = cpu_of(program, "ruleset", "--node", "alice/attic/gw", "--roster", str(file), "--json")
         found = {"kernel_compile_s": user + system, "kernel_json_mb": len(ruleset) / 1e6}
         inside, outside = lab.wire("router", "10.88.0.1/32", "lan", "10.88.0.2/32")
         far, near = lab.wire("router", "198.51.100.2/24", "wan", "198.51.100.1/24")
@@ -62,12 +58,12 @@ def measure(program):
         lab.run("router", "ip", "route", "add", "10.88.0.0/16", "dev", inside)
         lab.run("wan", "ip", "route", "add", "default", "via", "198.51.100.2")
         lab.start("wan", sys.executable, __file__, "answer")
-        nft = ["ip", "netns", "exec", "router", "nft"]
-        _, user, system = cpu_of([*nft, "-j", "-f", "-"], input=ruleset)
+        nft = ["ip", "netns", "exec", "router", "nft", "-j", "-f", "-"]
+        _, user, system = cpu_of(*nft, text=ruleset)
         found |= {"kernel_load_user_s": user, "kernel_load_system_s": system}
         taken = {kind: {"full": [], "empty": []} for kind in ("established", "first")}
         for _ in range(ROUNDS):
-            for table, load in (("full", lambda: cpu_of([*nft, "-j", "-f", "-"], input=ruleset)),
+            for table, load in (("full", lambda: cpu_of(*nft, text=ruleset)),
                                 ("empty", lambda: lab.run("router", "nft", f"flush ruleset; {EMPTY}"))):
                 load()
                 for kind, by_table in taken.items():
@@ -121,4 +117,4 @@ def answer():
 if __name__ == "__main__":
     answer() if sys.argv[1:] == ["answer"] else send(*sys.argv[1:])
 else:
-    from lab import Failure, Lab
+    from lab import Failure, Lab, run

@@ -15,6 +15,7 @@ import time
 
 from cost import cpu_seconds, memory_mb
 from lab import Failure, Lab, last_words, wait_for
+from stations import sent_bytes
 from wireguard import LISTEN, Peer, key
 
 FIRST_PORT = 20000
@@ -36,17 +37,12 @@ def measure(candidate, seconds, program, count):
 def sample(lab, device, relay, seconds, name):
     """What R spends and sends while bytes flow."""
     time.sleep(SETTLE)
-    before, cpu = left(lab, device), cpu_seconds(relay.pid)
+    before, cpu = sent_bytes(lab, device), cpu_seconds(relay.pid)
     time.sleep(seconds)
-    octets, cpu = left(lab, device) - before, cpu_seconds(relay.pid) - cpu
+    octets, cpu = sent_bytes(lab, device) - before, cpu_seconds(relay.pid) - cpu
     if octets < 1e6 * seconds:
         raise Failure(f"{name}: {octets} bytes left R in {seconds} s")
     return {f"sealed_{name}_cpu_s_per_gb": cpu / octets * 1e9, f"sealed_{name}_gbit": octets * 8 / 1e9 / seconds}
-
-
-def left(lab, device):
-    line = next(line for line in lab.run("r", "cat", "/proc/net/dev").splitlines() if f"{device}:" in line)
-    return int(line.split(":")[1].split()[8])
 
 
 def memory(relay, found):
@@ -110,8 +106,8 @@ def coturn(_candidate, seconds, _program, count):
         for name, size in (("1392_singles", 1392), ("64_singles", 64)):
             client = lab.start("g", "turnutils_uclient", "-c", "-m", str(count), "-n", "100000000", "-l", str(size),
                                "-z", "5", "-e", "192.0.2.2", "-r", "3480", "192.0.2.1")
-            before = left(lab, device)
-            wait_for("clients send", lambda: left(lab, device) > before + 3_000_000, client, 60)
+            before = sent_bytes(lab, device)
+            wait_for("clients send", lambda: sent_bytes(lab, device) > before + 3_000_000, client, 60)
             idle = idle or memory_mb(relay.pid, "VmRSS")
             found |= sample(lab, device, relay, seconds, name)
             client.kill()

@@ -60,6 +60,7 @@ def tcp(lab, pid, seconds, to, address, out, *options):
 
 
 def sent_bytes(lab, device):
+    """What has left r by this device, headers and all."""
     [link] = json.loads(lab.run("r", "ip", "-j", "-s", "link", "show", device))
     return link["stats64"]["tx"]["bytes"]
 
