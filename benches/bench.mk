@@ -11,8 +11,7 @@ BENCH_FOLDER := .work/bench
 BENCH_BORINGTUN := $(BENCH_FOLDER)/boringtun-cli-0.7.1
 BENCH_GOTATUN := $(BENCH_FOLDER)/gotatun-cli-0.10.2
 BENCH_PATH := $(CURDIR)/$(BENCH_BORINGTUN)/bin:$(CURDIR)/$(BENCH_GOTATUN)/bin
-BENCH_SUDO := $(if $(filter 0,$(shell id -u)),,sudo)
-BENCH_RUN := $(BENCH_SUDO) env PATH="$(BENCH_PATH):$$PATH" python3 benches/relay
+BENCH_RUN := $(SUDO) env PATH="$(BENCH_PATH):$$PATH" python3 benches/relay
 
 .PHONY: bench bench-quick bench-smoke bench-programs bench-deps
 

@@ -9,16 +9,17 @@
 
 TARGETS := $(shell grep -v '^\#' openwrt/cross/targets | cut -d' ' -f1)
 TARGET ?= x86_64
-comma := ,
 CROSS_FOLDER := .work/cross
-CROSS_FEATURES := os$(if $(MINI),$(comma)compact,$(comma)desk$(comma)portmap$(comma)inline$(if $(TLS),$(comma)tls))
+# By MINI=1 or TLS=1: the folder below the target's, and the option of openwrt/pack.
+VARIANT := $(if $(MINI),mini,$(if $(TLS),tls))
+CROSS_FEATURES := os $(if $(MINI),compact,desk portmap inline $(if $(TLS),tls))
 
 .PHONY: cross cross-all cross-deps test-cross test-cross-all
 
 cross: cross-deps
 	$(if $(MINI),CROSS_MINI=1) openwrt/cross/cargo $(TARGET) build --bin vpmesh -Zunstable-options \
-	    --profile $(if $(MINI),mini,cross) --no-default-features --features $(CROSS_FEATURES) \
-	    --artifact-dir $(CROSS_FOLDER)/$(TARGET)$(if $(MINI),/mini,$(if $(TLS),/tls))
+	    --profile $(if $(MINI),mini,cross) --no-default-features --features '$(CROSS_FEATURES)' \
+	    --artifact-dir $(CROSS_FOLDER)/$(TARGET)/$(VARIANT)
 
 cross-all:
 	set -e; for target in $(TARGETS); do for mini in '' 1; do \

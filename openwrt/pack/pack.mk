@@ -14,10 +14,10 @@ PACK := python3 openwrt/pack
 .PHONY: ipk apk feed size memory pack-deps test-packages
 
 ipk apk: cross pack-deps
-	$(PACK) $@ $(TARGET) $(if $(MINI),--mini,$(if $(TLS),--tls))
+	$(PACK) $@ $(TARGET) $(addprefix --,$(VARIANT))
 
 feed: cross pack-deps
-	$(PACK) feed $(TARGET) $(if $(MINI),--mini,$(if $(TLS),--tls)) $(if $(KEY),--key $(KEY)) $(if $(APK_KEY),--apk-key $(APK_KEY))
+	$(PACK) feed $(TARGET) $(addprefix --,$(VARIANT)) $(if $(KEY),--key $(KEY)) $(if $(APK_KEY),--apk-key $(APK_KEY))
 
 size: pack-deps
 	$(PACK) size $(TARGETS)
