@@ -17,16 +17,17 @@ import ipk
 FORMATS = {"ipk": ipk, "apk": apk}
 MB = 1_000_000
 # What a 16 MB flash has room for, in bytes: the package, and what it installs.
-BUDGET = {False: (1.8 * MB, 4.5 * MB), True: (1.0 * MB, 4.5 * MB)}  # by whether it is mini
+BUDGET = {"": (1.8 * MB, 4.5 * MB), "mini": (1.0 * MB, 4.5 * MB)}  # by variant
 
 
 def arguments():
     parser = argparse.ArgumentParser(prog="openwrt/pack", description=__doc__.splitlines()[0])
     parser.add_argument("what", choices=[*FORMATS, "feed", "size"])
     parser.add_argument("targets", nargs="+", help="names of openwrt/cross/targets")
-    parser.add_argument("--built", type=Path, default=".work/cross", help="has TARGET/vpmesh, TARGET/mini/vpmesh")
-    parser.add_argument("--mini", action="store_true", help="what `make cross MINI=1` made")
-    parser.add_argument("--tls", action="store_true", help="what `make cross TLS=1` made")
+    parser.add_argument("--built", type=Path, default=".work/cross", help="has TARGET/vpmesh, TARGET/mini/vpmesh, TARGET/tls/vpmesh")
+    for variant in ("mini", "tls"):
+        parser.add_argument(f"--{variant}", dest="variant", action="store_const", const=variant, default="",
+                            help=f"what `make cross {variant.upper()}=1` made")
     parser.add_argument("--out", type=Path, default=".work/packages", help="the folder for packages")
     parser.add_argument("--key", type=Path, help="signs Packages: usign's or signify's, without a passphrase")
     parser.add_argument("--apk-key", type=Path, help="signs packages.adb: PEM, prime256v1")
@@ -38,10 +39,11 @@ def main():
     if options.what == "size":
         return size(options)
     for target in options.targets:
-        path = options.built / target / "tls/vpmesh" if options.tls else program(options, target, options.mini)
+        path = program(options, target, options.variant)
         if not path.exists():
-            sys.exit(f"{path}: is not there; make cross TARGET={target}{' MINI=1' if options.mini else ''}{' TLS=1' if options.tls else ''}")
-        package = contents.package(target, path, options.mini)
+            flag = f" {options.variant.upper()}=1" if options.variant else ""
+            sys.exit(f"{path}: is not there; make cross TARGET={target}{flag}")
+        package = contents.package(target, path, options.variant == "mini")
         if options.what == "feed":
             make_feed(package, options)
         else:
@@ -49,8 +51,8 @@ def main():
     return 0
 
 
-def program(options, target, is_mini):
-    return options.built / target / ("mini/vpmesh" if is_mini else "vpmesh")
+def program(options, target, variant):
+    return options.built / target / variant / "vpmesh"
 
 
 def write(package, kind, out):
@@ -85,18 +87,18 @@ def make_feed(package, options):
 def size(options):
     """Every program that was built, packed and installed, against what a router has room for."""
     rows = [
-        (target, is_mini, path)
+        (target, variant, path)
         for target in options.targets
-        for is_mini in BUDGET
-        if (path := program(options, target, is_mini)).exists()
+        for variant in BUDGET
+        if (path := program(options, target, variant)).exists()
     ]
     if not rows:
         sys.exit(f"{options.built}: has no program for {', '.join(options.targets)}; make cross TARGET=…")
     over = False
     print(f"{'target':<26}{'package':<14}{'ipk':>12}{'apk':>12}{'installed':>12}  bytes")
-    for target, is_mini, path in rows:
-        package_limit, installed_limit = BUDGET[is_mini]
-        package = contents.package(target, path, is_mini)
+    for target, variant, path in rows:
+        package_limit, installed_limit = BUDGET[variant]
+        package = contents.package(target, path, variant == "mini")
         sizes = [len(ipk.pack(package)), len(apk.pack(package))]
         installed = sum(len(file.data) for file in package.files)
         is_over = max(sizes) > package_limit or installed > installed_limit
