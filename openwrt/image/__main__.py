@@ -24,15 +24,11 @@ import apk  # noqa: E402
 import contents  # noqa: E402
 import ipk  # noqa: E402
 
-from kinds import KINDS, describe  # noqa: E402
+from kinds import KINDS, Fault, describe  # noqa: E402
 
 # As `vpmesh invite` prints it: a node or owner, the owner's key, and introducers.
 JOIN = re.compile(r"vpmesh:[a-z0-9/-]+,RW[Q-T][A-Za-z0-9+/]{53}(,[A-Za-z0-9+/]{43}=@[A-Za-z0-9.:\[\]-]+)+")
 SIZE_MB = range(32, 16385)
-
-
-class Fault(Exception):
-    """What a person can mend; the text says how."""
 
 
 def arguments():
@@ -57,7 +53,7 @@ def main():
     try:
         kind = chosen_kind(options.kind)
         builder = Builder(options.builder)
-        kind.suits(builder, Fault)
+        kind.suits(builder)
         profile = chosen_profile(builder, kind, options.profile)
         package = chosen_package(builder, options)
         size = chosen_size(kind, options.size)
@@ -70,7 +66,7 @@ def main():
                       "FILES": str(files), "BIN_DIR": str(out), "DISABLED_SERVICES": kind.disabled}
             wanted |= {"ROOTFS_PARTSIZE": size} if size else {}
             builder.make("image", **wanted)
-        print(describe(kind, out, Fault))
+        print(describe(kind, out))
     except Fault as fault:
         print(f"make image: {fault}", file=sys.stderr)
         return 1
@@ -113,13 +109,13 @@ class Builder:
 
     def take(self, package):
         """Puts the package among the builder's own, in the place of older ones, and gives its name."""
-        name = read_package(package)[0]
+        name, _, version = read_package(package)
         packages = self.path / "packages"
         packages.mkdir(exist_ok=True)
         for older in packages.glob(f"{name}[_-][0-9]*.{self.form}"):
             older.unlink()
         # apk wants a package's file to have the name that its index gives it.
-        to = f"{name}-{read_package(package)[2]}.apk" if self.form == "apk" else Path(package).name
+        to = f"{name}-{version}.apk" if self.form == "apk" else package.name
         shutil.copy(package, packages / to)
         return name
 
@@ -161,8 +157,8 @@ def chosen_package(builder, options):
     targets = [target for target, known in contents.OPKG_ARCHITECTURES.items() if known == builder.architecture]
     target = targets[0] if targets and builder.form == "ipk" else builder.architecture
     mend = f"make {builder.form} TARGET={target}{' MINI=1' if options.mini else ''}"
-    path = Path(options.package) if options.package else None
-    if path is None:
+    path = Path(options.package)
+    if not options.package:
         found = sorted(options.packages.glob(f"{wanted}[_-][0-9]*_{builder.architecture}.{builder.form}"))
         if not found:
             raise Fault(f"{options.packages}: has no {wanted} for {builder.architecture}; {mend}")
@@ -184,8 +180,8 @@ def chosen_package(builder, options):
 
 def read_package(path):
     """Name, architecture and version."""
-    data = Path(path).read_bytes()
-    if Path(path).suffix == ".apk":
+    data = path.read_bytes()
+    if path.suffix == ".apk":
         info, _, _ = apk.read(data)
         return tuple(info[number].decode() for number in (apk.PI_NAME, apk.PI_ARCHITECTURE, apk.PI_VERSION))
     control, _, _ = ipk.read(data)
