@@ -111,7 +111,7 @@ control     = "vpmesh.sock"
 EOF
 }
 
-hand_out() { # OWNER: a signed roster goes to both gateways (rosters don't travel by themselves yet)
+hand_out() { # OWNER: a signed roster goes to both gateways at once; by itself it would travel, later
     local to
     for to in gw door; do
         cp "$DIR/$1/$1.toml.sig" "$DIR/$1/$1.toml" "$DIR/$to/rosters/"

@@ -2,7 +2,8 @@
 //
 // rpcd serves everybody from one thread, so the program runs in a task of its own. No shell is in between: arguments are
 // an array, checked here first. Of a table only the largest rows go on: a ubus message has 1 MiB at most. The program
-// picks the flows; peers wait in an unnamed file of /tmp and are read line by line. What goes wrong is { "error": "…" }, in the words of the program.
+// picks the flows; peers wait in an unnamed file of /tmp and are read line by line. What goes wrong is { "error": "…" }, in
+// the words of the program.
 
 'use strict';
 
