@@ -10,6 +10,7 @@ mod played;
 use std::net::IpAddr;
 
 use played::{Played, STATIONS};
+use vpmesh::packet::Sum;
 
 /// Steps of one run; a longer script is a slower fuzzer, not a better one.
 const STEPS_MAX: usize = 64;
@@ -66,8 +67,8 @@ fn addressed(played: &Played, number: u8, bytes: &[u8]) -> Vec<u8> {
             packet[12..16].copy_from_slice(&from.octets());
             packet[16..20].copy_from_slice(&to.octets());
             packet[10..12].fill(0);
-            let checksum = checksum(&packet[..20]);
-            packet[10..12].copy_from_slice(&checksum.to_be_bytes());
+            let checksum = Sum::default().with(&packet[..20]).checksum();
+            packet[10..12].copy_from_slice(&checksum);
         }
         [IpAddr::V6(from), IpAddr::V6(to)] if length >= 40 => {
             packet[4..6].copy_from_slice(&(length - 40).to_be_bytes());
@@ -77,12 +78,4 @@ fn addressed(played: &Played, number: u8, bytes: &[u8]) -> Vec<u8> {
         _ => {}
     }
     packet
-}
-
-/// RFC 1071.
-fn checksum(header: &[u8]) -> u16 {
-    let words = header.chunks_exact(2).map(|pair| u32::from(u16::from_be_bytes([pair[0], pair[1]])));
-    let sum = words.sum::<u32>();
-    let folded = (sum & 0xffff) + (sum >> 16);
-    !(((folded & 0xffff) + (folded >> 16)) as u16)
 }

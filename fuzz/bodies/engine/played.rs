@@ -25,7 +25,6 @@ pub struct Played {
     engine: Engine,
     out: Outbox,
     stations: Vec<Station>,
-    model: Arc<Model>,
     start: Instant,
     now: Instant,
     /// Packets that stations got.
@@ -46,7 +45,6 @@ fn key(number: u8) -> PrivateKey {
 impl Played {
     pub fn new() -> Self {
         let start = clock();
-        let model = Arc::clone(model());
         let config = EngineConfig {
             node: path(GATEWAY),
             private_key: key(1),
@@ -57,11 +55,11 @@ impl Played {
             index_secret: 0x5a_5a5a,
             introducers: Vec::new(),
         };
-        let stations = (0..STATIONS).map(|index| Station::new(index, &model, start)).collect();
+        let stations = (0..STATIONS).map(|index| Station::new(index, start)).collect();
         let out = Outbox::with_capacity(256 * 1024, 256 * 1024);
         let mut engine = Engine::new(config, Now { instant: start, wall: SystemTime::UNIX_EPOCH });
-        engine.reload(Arc::clone(&model), at(start, start)).expect("the rosters are good");
-        Self { engine, out, stations, model, start, now: start, delivered: 0 }
+        engine.reload(Arc::clone(model()), at(start, start)).expect("the rosters are good");
+        Self { engine, out, stations, start, now: start, delivered: 0 }
     }
 
     fn now(&self) -> Now {
@@ -119,8 +117,8 @@ impl Played {
     }
 
     pub fn reload(&mut self, whole: bool) {
-        let model = if whole { Arc::clone(&self.model) } else { Arc::clone(model_without_bob()) };
-        self.engine.reload(model, self.now()).expect("the rosters are good");
+        let model = if whole { model() } else { model_without_bob() };
+        self.engine.reload(Arc::clone(model), self.now()).expect("the rosters are good");
     }
 
     fn deliver(&mut self, source: SocketAddr, bytes: &mut [u8], stride: usize) {
@@ -173,8 +171,7 @@ impl Played {
                     self.engine.handle_resolved(peer, vec![endpoint(FAR as u8)], self.now())
                 }
                 Event::PathMtu { peer, .. } => self.engine.handle_path_mtu(peer, 1500),
-                Event::Beacon(_) => {}
-                Event::Offered(_) => {}
+                Event::Beacon(_) | Event::Offered(_) => {}
                 Event::Dial { peer, .. } => self.engine.handle_dialled(peer, None, self.now()),
             }
         }
@@ -193,12 +190,12 @@ impl Played {
 }
 
 impl Station {
-    fn new(index: usize, model: &Model, now: Instant) -> Self {
+    fn new(index: usize, now: Instant) -> Self {
         let mut tunnels = Tunnels::new(&key(index as u8 + 2), 0, now);
         let gateway = tunnels.upsert_peer(key(1).public(), false, now).expect("there is room for one");
         tunnels.set_candidates(gateway, vec![SocketAddr::from(([192, 0, 2, 254], 51888))], now);
         let find =
-            |name: &str| model.find(&path(name)).map(|id| model.node(id)).expect("the rosters name it");
+            |name: &str| model().find(&path(name)).map(|id| model().node(id)).expect("the rosters name it");
         let mut addresses: Vec<_> = find(NAMES[index]).addresses().collect();
         // Bob's gateway is behind its own tunnel too.
         if index == FAR {
