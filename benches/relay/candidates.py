@@ -11,9 +11,7 @@ import subprocess
 
 from meshes import Fastd, Nebula, Tinc
 from turn import Coturn
-from wireguard import LISTEN, StockStations, bring_up, key, section
-
-RELAY_ADDRESS = "10.88.255.254"
+from wireguard import LISTEN, RELAY_ADDRESS, StockStations, bring_up, key, section
 
 
 class KernelForwarding(StockStations):

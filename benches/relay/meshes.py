@@ -13,11 +13,9 @@ from functools import cache
 
 from lab import run, wait_for
 from machine import package
-from wireguard import LISTEN, STATION_PORT
+from wireguard import LISTEN, RELAY_ADDRESS, STATION_PORT
 
 MTU = 1400
-INSIDE = "10.88.0.0/15"
-RELAY_ADDRESS = "10.88.255.254"
 
 
 class Mesh:

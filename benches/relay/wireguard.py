@@ -14,6 +14,10 @@ LISTEN = 51888
 
 STATION_PORT = 51820
 
+INSIDE = "10.88.0.0/15"
+RELAY_ADDRESS = "10.88.255.254"
+"""Inside the tunnels: everybody, and the relaying node where its program wants an address."""
+
 
 @dataclass(frozen=True)
 class Key:
@@ -53,7 +57,7 @@ def bring_up(lab, namespace, device, process, address, config):
     lab.run(namespace, "wg", "setconf", device, str(path))
     lab.run(namespace, "ip", "address", "add", f"{address}/32", "dev", device)
     lab.run(namespace, "ip", "link", "set", device, "mtu", str(MTU), "up")
-    lab.run(namespace, "ip", "route", "add", "10.88.0.0/15", "dev", device)
+    lab.run(namespace, "ip", "route", "add", INSIDE, "dev", device)
 
 
 def is_there(lab, namespace, device, socket):
@@ -77,5 +81,5 @@ class StockStations:
         process = lab.start(me.name, "wireguard-go", "-f", device)
         config = section("Interface", PrivateKey=me.key.private, ListenPort=STATION_PORT)
         config += section("Peer", PublicKey=self.relay_public(), Endpoint=f"{relay_address}:{LISTEN}",
-                          AllowedIPs="10.88.0.0/15", PersistentKeepalive=25)
+                          AllowedIPs=INSIDE, PersistentKeepalive=25)
         bring_up(lab, me.name, device, process, me.address, config)
