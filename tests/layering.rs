@@ -53,7 +53,6 @@ const ABOVE_THE_WALL: &[&str] = &[
 /// Crates that one module alone names.
 const ALONE: &[(&str, &str)] = &[
     ("boringtun", "tunnel"),
-    ("nftables", "nft"),
     ("smoltcp::iface", "netstack"),
     ("smoltcp::socket", "netstack"),
     ("clap", "cli"),
