@@ -41,8 +41,8 @@ class Browser:
         self.numbers = itertools.count(1)
         self.buffer = b""
         self.errors = []
-        target = self.send("Target.createTarget", url="about:blank")["targetId"]
         self.session = None
+        target = self.send("Target.createTarget", url="about:blank")["targetId"]
         self.session = self.send("Target.attachToTarget", targetId=target, flatten=True)["sessionId"]
         for domain in ("Page", "Runtime", "Log"):
             self.send(f"{domain}.enable")
@@ -58,7 +58,7 @@ class Browser:
     def send(self, method, **params):
         number = next(self.numbers)
         message = {"id": number, "method": method, "params": params}
-        if getattr(self, "session", None):
+        if self.session:
             message["sessionId"] = self.session
         os.write(self.output, json.dumps(message).encode() + b"\0")
         while True:

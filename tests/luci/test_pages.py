@@ -48,10 +48,12 @@ class Pages(unittest.TestCase):
     def asked(self, method):
         return [call for call in self.router.calls if call[1] == method]
 
-    def wait_for_call(self, method):
+    def told(self, method):
+        """What such calls had to say, once there is one."""
         deadline = time.monotonic() + 10
         while not self.asked(method) and time.monotonic() < deadline:
             time.sleep(0.02)
+        return [call[2] for call in self.asked(method)]
 
     def next_poll(self):
         """Makes the page ask again, as a browser does when its tab comes back, and waits until it shows the answer."""
@@ -59,6 +61,10 @@ class Pages(unittest.TestCase):
         status["version"] = f"{status['version']}."
         self.browser.run("document.dispatchEvent(new Event('visibilitychange'))")
         self.browser.wait(f"document.querySelector('#node').innerText.includes({json.dumps(status['version'])})")
+
+    def ask(self, *words):
+        for name, word in zip(("from", "to", "service"), words):
+            self.browser.type(f"#{name}", word)
 
 
 class Status(Pages):
@@ -260,10 +266,6 @@ class Status(Pages):
 
 
 class Explain(Pages):
-    def ask(self, *words):
-        for name, word in zip(("from", "to", "service"), words):
-            self.browser.type(f"#{name}", word)
-
     def test_every_border_is_listed_and_the_first_denial_stands_out(self):
         border = {"border": "bob", "direction": "ingress", "verdict": "deny", "rule": "deny any", "file": "bob.toml", "line": 9,
                   "reason": "a rule denies it"}
@@ -411,16 +413,14 @@ class Configuration(Pages):
         self.open("configuration")
         self.browser.type(self.field("listen"), "51999")
         self.save()
-        self.wait_for_call("set")
-        self.assertEqual([call[2] for call in self.asked("set")],
+        self.assertEqual(self.told("set"),
                          [{"config": "vpmesh", "section": "main", "values": {"enabled": "1", "listen": "51999"}}])
 
     def test_a_list_is_saved_as_a_list(self):
         self.open("configuration")
         self.browser.type(self.field("introducers"), f"{PEER}@a.example.net:1 {PEER}@b.example.net:2")
         self.save()
-        self.wait_for_call("set")
-        self.assertEqual([call[2]["values"]["introducers"] for call in self.asked("set")],
+        self.assertEqual([said["values"]["introducers"] for said in self.told("set")],
                          [[f"{PEER}@a.example.net:1", f"{PEER}@b.example.net:2"]])
 
     def test_a_bad_value_is_not_saved(self):
@@ -438,8 +438,7 @@ class Configuration(Pages):
         for key, value in (("node", "alice/attic/gw"), ("private_key", "/etc/vpmesh/node.key"), ("owner_key", KEY)):
             self.browser.type(self.field(key), value)
         self.save()
-        self.wait_for_call("add")
-        self.assertEqual([call[2] for call in self.asked("add")], [{"config": "vpmesh", "type": "node", "name": "main", "values": {
+        self.assertEqual(self.told("add"), [{"config": "vpmesh", "type": "node", "name": "main", "values": {
             "enabled": "0", "node": "alice/attic/gw", "private_key": "/etc/vpmesh/node.key", "owner_key": KEY,
             "control": "/var/run/vpmesh/control.sock"}}])
 
@@ -460,8 +459,7 @@ class Looks(Pages):
                 self.browser.size(width, 800, mobile=width < 500, dark=dark)
                 self.open(page)
                 if page == "explain":
-                    for name, word in (("from", "internet"), ("to", "alice/attic/nas"), ("service", "tcp/22")):
-                        self.browser.type(f"#{name}", word)
+                    self.ask("internet", "alice/attic/nas", "tcp/22")
                     self.browser.click("#ask")
                     self.browser.wait("document.querySelector('#borders')")
                 self.assertLessEqual(self.browser.run("document.documentElement.scrollWidth"), width, f"{page} at {width}")
