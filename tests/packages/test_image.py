@@ -9,7 +9,7 @@ import unittest
 from pathlib import Path
 
 import sample
-from test_scripts import Router
+from root import Router
 
 import apk
 import ipk
@@ -178,13 +178,7 @@ class FirstStart(unittest.TestCase):
     """The scripts, by busybox's ash, in a root with stand-ins of uci, vpmesh and logger."""
 
     def setUp(self):
-        folder = tempfile.TemporaryDirectory()
-        self.addCleanup(folder.cleanup)
-        self.router = Router(folder.name)
-        for applet in ("cat", "mv"):
-            (self.router.root / "bin" / applet).symlink_to("busybox")
-        for name in ("etc/vpmesh", "tmp", "usr/bin", "sys/class/net/eth0"):
-            (self.router.root / name).mkdir(parents=True)
+        self.router = Router(self, ("cat", "mv"), ("etc/vpmesh", "tmp", "usr/bin", "sys/class/net/eth0"))
         self.router.write("bin/logger", '#!/bin/sh\necho "$*" >>/log\n')
 
     def first_start(self, name):

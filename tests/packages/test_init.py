@@ -2,11 +2,10 @@
 would be told."""
 
 import json
-import tempfile
 import unittest
 
 import sample
-from test_scripts import Router
+from root import Router
 
 INIT = sample.ROOT / "openwrt/vpmesh/files/vpmesh.init"
 
@@ -43,13 +42,7 @@ esac
 
 class Init(unittest.TestCase):
     def setUp(self):
-        folder = tempfile.TemporaryDirectory()
-        self.addCleanup(folder.cleanup)
-        self.router = Router(folder.name)
-        for applet in ("mkdir", "chmod"):
-            (self.router.root / "bin" / applet).symlink_to("busybox")
-        for name in ("sbin", "etc/capabilities"):
-            (self.router.root / name).mkdir(parents=True)
+        self.router = Router(self, ("mkdir", "chmod", "touch"), ("sbin", "etc/capabilities"))
         self.router.write("sbin/ujail", "#!/bin/sh\n")
         (self.router.root / "etc/capabilities/vpmesh.json").touch()
 
@@ -110,7 +103,6 @@ class Init(unittest.TestCase):
 
     def dnsmasq(self, action, **environment):
         """What /etc/config/dhcp has after it, besides the section itself."""
-        (self.router.root / "bin/touch").exists() or (self.router.root / "bin/touch").symlink_to("busybox")
         self.router.write("bin/uci", UCI)
         self.router.write("etc/init.d/dnsmasq", "#!/bin/sh\necho dnsmasq-$1 >>/called\n")
         values = self.router.root / "uci-values"

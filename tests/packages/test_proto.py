@@ -2,11 +2,10 @@
 what they are told."""
 
 import subprocess
-import tempfile
 import unittest
 
 import sample
-from test_scripts import Router
+from root import Router
 
 HANDLER = sample.ROOT / "openwrt/vpmesh/files/vpmesh.proto"
 
@@ -35,12 +34,7 @@ ip() {
 
 class Protocol(unittest.TestCase):
     def setUp(self):
-        folder = tempfile.TemporaryDirectory()
-        self.addCleanup(folder.cleanup)
-        self.router = Router(folder.name)
-        for name in ("lib/netifd/proto", "sys/class/net/vpm0"):
-            (self.router.root / name).mkdir(parents=True)
-        (self.router.root / "bin/awk").symlink_to("busybox")
+        self.router = Router(self, ("awk",), ("lib/netifd/proto", "sys/class/net/vpm0"))
         self.router.write("lib/netifd/netifd-proto.sh", FUNCTIONS)
         self.router.write("lib/netifd/proto/vpmesh.sh", HANDLER.read_text())
 
