@@ -1,4 +1,4 @@
-//! The shape of the code (DESIGN 6), held: a module imports lower floors only and no sibling; below the wall nobody
+//! The shape of the code, held: a module imports lower floors only and no sibling; below the wall nobody
 //! names a socket, a file, a thread, a clock or tokio; `unsafe` is in `os` alone.
 //!
 //! Reads the sources as text: comments, strings and test modules are left out, the rest is looked at word by word.

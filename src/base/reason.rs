@@ -1,4 +1,4 @@
-//! Why a packet was turned away: one enum from where it is decided to the counter and to `explain`.
+//! Why a packet was turned away: one enum from where it is decided to the counter and to `status`.
 
 /// Declares [`DropReason`] with its names and sentences in one place.
 macro_rules! reasons {

@@ -117,7 +117,7 @@ impl OwnerKey {
         KeyNumber(self.number)
     }
 
-    /// The /48 that belongs to this key (DESIGN 3).
+    /// The /48 that belongs to this key.
     #[must_use]
     pub fn prefix(&self) -> ipnetwork::Ipv6Network {
         prefix::owner_prefix(&self.ed25519)

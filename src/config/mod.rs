@@ -1,4 +1,4 @@
-//! The node's own configuration (DESIGN 9): which mesh node this is, its key, its owner's key, where rosters are.
+//! The node's own configuration: which mesh node this is, its key, its owner's key, where rosters are.
 //!
 //! Text becomes a [`Config`] in one place (`parse`), with every fault at once, each with its line and its mend; it is
 //! TOML, or on a router UCI with the same keys. Nothing

@@ -1,4 +1,4 @@
-//! The slow, obvious evaluator that the judge is held against. Written from DESIGN's fourth section with names and
+//! The slow, obvious evaluator that the judge is held against. Written from the rules in words, with names and
 //! lists, point by point; it shares no code with the judge, and should stay so.
 
 use std::net::IpAddr;

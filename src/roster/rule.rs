@@ -37,7 +37,7 @@ pub enum Action {
     Deny,
 }
 
-/// Which nodes one end of a rule means (DESIGN 4.6).
+/// Which nodes one end of a rule means.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Selector {
     Any,

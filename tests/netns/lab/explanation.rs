@@ -1,4 +1,4 @@
-//! What `vpmesh explain --json` says (DESIGN 9), read back.
+//! What `vpmesh explain --json` says, read back.
 
 use serde_json::Value;
 
