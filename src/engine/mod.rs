@@ -194,12 +194,6 @@ impl Engine {
         }
     }
 
-    /// Where a router says that it forwards from.
-    #[must_use]
-    pub fn mapped(&self) -> Option<SocketAddr> {
-        self.mapped
-    }
-
     /// After every batch from the socket: whether it has more.
     pub fn handle_batch(&mut self, more: bool, now: Now) {
         self.tunnels.handle_batch(more, now.instant);

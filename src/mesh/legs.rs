@@ -89,11 +89,6 @@ impl Legs {
         self.legs.insert(relay, leg);
     }
 
-    /// The relay is no peer any more, or can't be reached.
-    pub fn end(&mut self, relay: PeerId) {
-        self.legs.remove(&relay);
-    }
-
     /// Relays that answered.
     pub fn registered(&self) -> impl Iterator<Item = PeerId> + '_ {
         self.legs.iter().filter(|(_, leg)| leg.terms().is_some()).map(|(&relay, _)| relay)
@@ -283,7 +278,7 @@ mod tests {
         let soon = now + AGAIN_UNANSWERED;
         assert_eq!(legs.poll_timeout(), Some(soon));
         assert_eq!(legs.poll_due(soon), Some((DALE, Due::Renew(terms(3)))));
-        legs.end(DALE);
+        legs.remove_peer(DALE);
         assert_eq!(legs.poll_timeout(), Some(now + AGAIN));
     }
 

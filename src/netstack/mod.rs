@@ -118,17 +118,6 @@ impl Stack {
         }
     }
 
-    /// How many connections there are.
-    #[must_use]
-    pub fn len(&self) -> usize {
-        self.connections.len()
-    }
-
-    #[must_use]
-    pub fn is_empty(&self) -> bool {
-        self.connections.is_empty()
-    }
-
     /// Whether the connection is there still.
     #[must_use]
     pub fn is_open(&self, id: ConnectionId) -> bool {

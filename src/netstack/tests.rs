@@ -76,7 +76,7 @@ fn read(stack: &mut Stack, id: ConnectionId, into: &mut Vec<u8>) -> bool {
 fn bytes_arrive_whole_and_in_order_though_packets_are_lost_and_nothing_stays() {
     for lose in [u32::MAX, 7] {
         let mut pair = Pair::new();
-        let (idle_a, idle_b) = (pair.a.is_empty(), pair.b.is_empty());
+        let (idle_a, idle_b) = (pair.a.connections.is_empty(), pair.b.connections.is_empty());
         assert!(idle_a && idle_b);
         let ours = pair.connect().unwrap();
         pair.lose = lose;
@@ -100,7 +100,7 @@ fn bytes_arrive_whole_and_in_order_though_packets_are_lost_and_nothing_stays() {
         for _ in 0..100 {
             pair.pass(Duration::from_millis(200));
         }
-        assert!(pair.a.is_empty() && pair.b.is_empty());
+        assert!(pair.a.connections.is_empty() && pair.b.connections.is_empty());
         assert_eq!((pair.a.poll_timeout(), pair.b.poll_timeout()), (None, None));
     }
 }
@@ -115,7 +115,7 @@ fn a_silent_other_side_is_given_up() {
         pair.a.handle_timeout(pair.now);
         while pair.a.poll_packet().is_some() {}
     }
-    assert!(!pair.a.is_open(ours) && pair.a.is_empty());
+    assert!(!pair.a.is_open(ours) && pair.a.connections.is_empty());
 }
 
 #[test]
@@ -124,18 +124,22 @@ fn nobody_has_more_connections_than_a_share() {
     for _ in 0..5 {
         pair.connect();
     }
-    assert_eq!(pair.b.len(), INCOMING_OF_ONE_MAX);
+    assert_eq!(pair.b.connections.len(), INCOMING_OF_ONE_MAX);
     // Others still get theirs, until all are taken.
     for peer in 10..30 {
         let syn = Craft::new(&format!("fe80::{peer}"), "fe80::b").syn(1, PORT);
         let outcome = pair.b.handle_packet(Via::Peer(PeerId(peer)), &syn, PORT, pair.now);
-        assert_eq!(outcome.is_ok(), pair.b.len() <= INCOMING_MAX && peer < 18, "{peer}: {outcome:?}");
+        assert_eq!(
+            outcome.is_ok(),
+            pair.b.connections.len() <= INCOMING_MAX && peer < 18,
+            "{peer}: {outcome:?}"
+        );
     }
-    assert_eq!(pair.b.len(), INCOMING_MAX);
+    assert_eq!(pair.b.connections.len(), INCOMING_MAX);
     for _ in 0..20 {
         let _ = pair.a.connect(TO_B, A, (B, PORT), pair.now);
     }
-    assert_eq!(pair.a.len(), OUTGOING_MAX);
+    assert_eq!(pair.a.connections.len(), OUTGOING_MAX);
 }
 
 #[test]
@@ -154,7 +158,7 @@ fn a_connection_is_its_peers_alone() {
     read(&mut pair.b, pair.begun[0], &mut got);
     assert_eq!(got, b"mine");
     pair.b.remove_via(TO_A);
-    assert!(pair.b.is_empty());
+    assert!(pair.b.connections.is_empty());
 }
 
 #[test]
@@ -167,5 +171,5 @@ fn what_begins_nothing_is_not_answered() {
     assert_eq!(pair.b.handle_packet(TO_A, &stray, PORT, pair.now), Err(DropReason::NotControl));
     let elsewhere = Craft::new("fe80::a", "fe80::c").syn(1, PORT);
     assert_eq!(pair.b.handle_packet(TO_A, &elsewhere, PORT, pair.now), Err(DropReason::NotControl));
-    assert!(pair.b.is_empty() && pair.b.poll_packet().is_none());
+    assert!(pair.b.connections.is_empty() && pair.b.poll_packet().is_none());
 }

@@ -26,15 +26,6 @@ const HOP_LIMIT: u8 = 64;
 /// Internetwork control (RFC 1812, 4.3.2.5).
 const DSCP: u8 = 48;
 
-/// Why a destination can't be reached.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Unreachable {
-    /// No node has the address.
-    Host,
-    /// Policy says no.
-    Prohibited,
-}
-
 /// "Fragmentation needed" (RFC 1191) or "packet too big" (RFC 4443, 3.2): packets up to `mtu` octets would fit.
 pub fn packet_too_big(out: &mut [u8], orig: &[u8], from: IpAddr, mtu: u16) -> Option<usize> {
     let message = Message {
@@ -49,20 +40,6 @@ pub fn packet_too_big(out: &mut [u8], orig: &[u8], from: IpAddr, mtu: u16) -> Op
 pub fn time_exceeded(out: &mut [u8], orig: &[u8], from: IpAddr) -> Option<usize> {
     let message =
         Message { v4: (Icmpv4Message::TimeExceeded, 0), v6: (Icmpv6Message::TimeExceeded, 0), mtu: [0; 2] };
-    message.write(out, orig, from)
-}
-
-/// "Destination unreachable".
-pub fn unreachable(out: &mut [u8], orig: &[u8], from: IpAddr, why: Unreachable) -> Option<usize> {
-    let (v4, v6) = match why {
-        Unreachable::Host => (1, 3),
-        Unreachable::Prohibited => (13, 1),
-    };
-    let message = Message {
-        v4: (Icmpv4Message::DstUnreachable, v4),
-        v6: (Icmpv6Message::DstUnreachable, v6),
-        mtu: [0; 2],
-    };
     message.write(out, orig, from)
 }
 

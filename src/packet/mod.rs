@@ -114,7 +114,6 @@ impl TcpFlags {
     pub const ACK: Self = Self(0x10);
     pub const SYN_ACK: Self = Self(0x12);
     pub const FIN_ACK: Self = Self(0x11);
-    pub const RST_ACK: Self = Self(0x14);
 
     /// From the header's 14th octet; other flags are left out.
     #[must_use]
@@ -209,12 +208,6 @@ impl Packet {
             total_len: header.total_len,
             transport_offset: header.transport_offset,
         })
-    }
-
-    /// Whether it is an IPv6 packet.
-    #[must_use]
-    pub fn is_v6(&self) -> bool {
-        self.src.is_ipv6()
     }
 
     /// The mark of congestion that it carries.

@@ -260,7 +260,6 @@ impl Sketch {
     fn roster(&self, owner: &Name, policy: &Borders) -> Roster {
         Roster {
             notes: Vec::new(),
-            services: Default::default(),
             file: format!("{owner}.toml").into(),
             owner: owner.clone(),
             serial: 1,

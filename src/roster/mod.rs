@@ -43,8 +43,6 @@ pub struct Roster {
     pub serial: u64,
     /// The owner's claim on IPv4.
     pub ipv4: Option<Ipv4Network>,
-    /// `[services]`, in the order of their names; rules have them resolved already.
-    pub services: Vec<(ServiceName, Vec<Service>)>,
     pub friends: Vec<Friend>,
     /// The owner's border.
     pub policy: Borders,

@@ -57,15 +57,6 @@ pub struct Relay {
     owners: HashMap<OwnerId, Share>,
     next_channel: u32,
     swept: Instant,
-    counts: RelayCounts,
-}
-
-/// What a relay did.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct RelayCounts {
-    pub frames: u64,
-    pub octets: u64,
-    pub refused: u64,
 }
 
 /// Two gateways, the lower slot first.
@@ -126,7 +117,6 @@ impl Relay {
             owners: HashMap::new(),
             next_channel: 0,
             swept: now,
-            counts: RelayCounts::default(),
         }
     }
 
@@ -155,7 +145,6 @@ impl Relay {
         let is_new = !self.legs.contains_key(&gateway);
         let share = self.owners.entry(owner).or_insert_with(|| Share::new(self.quota, now));
         if is_new && share.legs >= self.quota.legs {
-            self.counts.refused += 1;
             return Ok(None);
         }
         share.legs += u32::from(is_new);
@@ -172,18 +161,6 @@ impl Relay {
     /// # Errors
     /// Why there is none.
     pub fn handle_open(
-        &mut self,
-        gateway: PeerId,
-        other: Option<PeerId>,
-        now: Instant,
-        could_flow: impl FnOnce() -> bool,
-    ) -> Result<u32, Refusal> {
-        let opened = self.open(gateway, other, now, could_flow);
-        self.counts.refused += u64::from(opened.is_err());
-        opened
-    }
-
-    fn open(
         &mut self,
         gateway: PeerId,
         other: Option<PeerId>,
@@ -275,8 +252,6 @@ impl Relay {
         if !share.spend(len as u64, self.quota, now) {
             return Err(DropReason::RelayQuota);
         }
-        self.counts.frames += 1;
-        self.counts.octets += len as u64;
         Ok(Passed { onward, owner })
     }
 
@@ -391,11 +366,6 @@ impl Relay {
     #[must_use]
     pub fn size(&self) -> (usize, usize) {
         (self.legs.len(), self.channels.len())
-    }
-
-    #[must_use]
-    pub fn counts(&self) -> RelayCounts {
-        self.counts
     }
 }
 

@@ -243,11 +243,6 @@ impl Sync {
         })
     }
 
-    /// Owners whose roster nobody gave us yet.
-    pub fn missing(&self) -> impl Iterator<Item = &Name> {
-        self.slots.iter().filter(|slot| slot.entry.content.is_none()).map(|slot| &slot.entry.owner)
-    }
-
     /// The peer is gone.
     pub fn forget(&mut self, peer: PeerId) {
         self.manners.remove(&peer);

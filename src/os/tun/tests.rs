@@ -93,7 +93,7 @@ fn ports(packet: &[u8]) -> (bool, u8, u16) {
         Transport::Udp { src_port, .. } => src_port,
         _ => 0,
     };
-    (parsed.is_v6(), parsed.protocol, port)
+    (parsed.src.is_ipv6(), parsed.protocol, port)
 }
 
 #[test]

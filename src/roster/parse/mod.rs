@@ -116,7 +116,6 @@ fn roster(top: Fields<'_>, c: &mut Checker<'_>) -> Option<Roster> {
         owner: own,
         serial: head.serial?,
         ipv4: head.claim,
-        services: policies.into_services(),
         friends,
         policy,
         rooms,

@@ -100,11 +100,6 @@ impl Policies {
         this
     }
 
-    /// What `[services]` declares.
-    pub fn into_services(self) -> Vec<(ServiceName, Vec<Service>)> {
-        self.services.into_iter().collect()
-    }
-
     /// Both directions of a border.
     pub fn borders(&mut self, place: Fields<'_>, c: &mut Checker<'_>) -> Borders {
         Borders { egress: self.policy(place, "egress", c), ingress: self.policy(place, "ingress", c) }
