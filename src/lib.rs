@@ -16,7 +16,7 @@ pub mod policy;
 pub mod table;
 // floor 3
 pub mod mesh;
-pub mod netstack;
+mod netstack;
 pub mod nft;
 pub mod tunnel;
 // floor 4

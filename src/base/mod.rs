@@ -1,15 +1,15 @@
 //! Floor 0: keys, names and prefixes. Checked at the door, trusted after: a value of a type in here is valid, because
 //! no constructor makes one that isn't.
 
-pub mod endpoint;
-pub mod key;
-pub mod line;
-pub mod link;
-pub mod name;
+mod endpoint;
+mod key;
+mod line;
+mod link;
+pub(crate) mod name;
 pub mod prefix;
-pub mod reason;
+mod reason;
 pub mod signify;
-pub mod virtual_endpoint;
+mod virtual_endpoint;
 
 pub use endpoint::{Endpoint, EndpointError};
 pub use key::{KeyError, PrivateKey, PublicKey};

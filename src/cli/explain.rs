@@ -10,7 +10,7 @@ use super::rosters::{Sheet, join_as, known_key};
 use super::table::{Lean, Table};
 use crate::daemon::question::{Request, party, service};
 use crate::engine::ExplainAnswer;
-use crate::engine::report::ExplainVerdict;
+use crate::engine::ExplainVerdict;
 use crate::policy::Judge;
 use crate::roster::{Party, Service};
 

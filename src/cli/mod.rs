@@ -4,17 +4,17 @@
 //! a terminal.
 
 mod amount;
-pub mod check;
+mod check;
 mod client;
 mod explain;
 mod flows;
 #[cfg(feature = "desk")]
-pub mod invite;
-pub mod join;
-pub mod key;
+mod invite;
+mod join;
+mod key;
 mod output;
 #[cfg(feature = "desk")]
-pub mod owner;
+mod owner;
 mod peers;
 #[cfg(feature = "desk")]
 mod publish;
@@ -25,7 +25,7 @@ pub mod rosters;
 mod ruleset;
 mod run;
 #[cfg(feature = "desk")]
-pub mod station;
+mod station;
 mod status;
 mod table;
 mod topology;

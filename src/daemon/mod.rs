@@ -5,14 +5,14 @@
 //! addresses and the rosters' reload are tasks of their own; they talk to the loop through one bounded channel of [`notice::Notice`]s,
 //! and no packet ever goes through it.
 
-pub mod configuration;
-pub mod control;
+pub(crate) mod configuration;
+mod control;
 mod delivery;
 mod event_loop;
 mod interface;
-pub mod kernel;
-pub mod load;
-pub mod log;
+pub(crate) mod kernel;
+pub(crate) mod load;
+mod log;
 mod metrics;
 mod names;
 mod neighbours;
@@ -24,10 +24,9 @@ mod port_mapper;
 pub mod question;
 mod reload;
 mod resolver;
-pub mod room_key;
+pub(crate) mod room_key;
 mod start;
-pub mod status;
+pub(crate) mod status;
 mod whereabouts;
 
-pub use load::{Loaded, Refusal, Unconfirmed, load};
-pub use start::{RunError, run};
+pub(crate) use start::{RunError, run};

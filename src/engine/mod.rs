@@ -23,7 +23,7 @@ mod passage;
 mod paths;
 mod relaying;
 mod reload;
-pub mod report;
+mod report;
 mod rooms;
 mod rosters;
 mod timeout;

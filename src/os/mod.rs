@@ -2,9 +2,9 @@
 //! error that says the mend. All `unsafe` of the project is in here.
 
 pub mod batch;
-pub mod capabilities;
-pub mod clock;
-pub mod key_file;
+pub(crate) mod capabilities;
+pub(crate) mod clock;
+pub(crate) mod key_file;
 mod line;
 pub mod multicast;
 pub mod netfilter;
@@ -14,16 +14,16 @@ pub mod nft;
 pub mod path_mtu;
 #[cfg(feature = "portmap")]
 pub mod portmap;
-pub mod random;
+pub(crate) mod random;
 mod ready;
-pub mod session;
+pub(crate) mod session;
 mod sockopt;
 pub mod store;
-pub mod syslog;
+pub(crate) mod syslog;
 #[cfg(feature = "tls")]
 pub mod tls;
 pub mod tun;
 pub mod udp;
-pub mod unix_socket;
-pub mod watch;
-pub mod whole_file;
+pub(crate) mod unix_socket;
+pub(crate) mod watch;
+pub(crate) mod whole_file;

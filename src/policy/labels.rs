@@ -6,8 +6,7 @@ use hashbrown::{HashMap, HashSet};
 use super::names::{Names, Ranks};
 use crate::base::Name;
 use crate::roster::model::NodeKind;
-use crate::roster::rule::Kind;
-use crate::roster::{Model, Selector};
+use crate::roster::{Kind, Model, Selector};
 
 /// A selector that stands for a set of nodes.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]

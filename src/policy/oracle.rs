@@ -9,8 +9,7 @@ use crate::base::NodePath;
 use crate::packet::protocol;
 use crate::policy::{Direction, End, Place, Question, Traffic};
 use crate::roster::model::{Node, NodeKind};
-use crate::roster::rule::Kind;
-use crate::roster::{Action, Model, Policy, Rule, Selector, Service};
+use crate::roster::{Action, Kind, Model, Policy, Rule, Selector, Service};
 
 /// What one policy says.
 #[derive(Debug, Clone, PartialEq, Eq)]

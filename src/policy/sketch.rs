@@ -13,10 +13,9 @@ use ipnetwork::Ipv6Network;
 use super::Direction;
 use crate::base::{Name, NodePath, PrivateKey, PublicKey};
 use crate::roster::model::{HostPolicy, Node, NodeKind, Owner};
-use crate::roster::rule::Kind;
 use crate::roster::{
-    Action, Borders, Expect, Line, Model, NodeId, OwnerId, Party, Policy, Roster, Rule, Selector, Service,
-    TestCase,
+    Action, Borders, Expect, Kind, Line, Model, NodeId, OwnerId, Party, Policy, Roster, Rule, Selector,
+    Service, TestCase,
 };
 
 /// A model in the making. Owners come first; what is inside something comes after it.

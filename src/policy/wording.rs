@@ -3,8 +3,7 @@
 use std::fmt;
 
 use crate::base::Name;
-use crate::roster::rule::Kind;
-use crate::roster::{Action, Rule, Selector};
+use crate::roster::{Action, Kind, Rule, Selector};
 
 /// A rule in the roster of `owner`, whose tags go without a name.
 #[derive(Debug)]

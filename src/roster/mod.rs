@@ -4,14 +4,14 @@
 //! in hand is a good one. Several accepted rosters become a [`Model`] (`model`), where every node has a number, its
 //! addresses and its place. The model is what policy is compiled from, for the judge and for the kernel alike.
 
-pub mod address;
+mod address;
 pub mod edit;
-pub mod join;
+mod join;
 pub mod model;
 pub mod parse;
-pub mod rule;
-pub mod selector;
-pub mod service;
+mod rule;
+mod selector;
+mod service;
 
 use std::net::{Ipv4Addr, Ipv6Addr};
 use std::sync::Arc;
@@ -21,8 +21,7 @@ use ipnetwork::{Ipv4Network, Ipv6Network};
 use crate::base::signify;
 use crate::base::{Name, NodePath, PublicKey};
 
-pub use crate::base::Endpoint;
-pub use crate::base::line::{self, Fault, Faults, Line};
+pub use crate::base::{Endpoint, Fault, Faults, Line};
 pub use join::{Because, Joined, Refused};
 pub use model::{Model, NodeId, OwnerId};
 pub use parse::parse;

@@ -2,9 +2,8 @@
 
 use ipnetwork::IpNetwork;
 
-use super::line::Line;
 use super::service::Service;
-use crate::base::Name;
+use crate::base::{Line, Name};
 
 /// The rules of one border in one direction. Their order means nothing.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]

@@ -8,11 +8,10 @@ use std::net::Ipv6Addr;
 use hashbrown::HashMap;
 use ipnetwork::Ipv6Network;
 
-use super::super::line::{Fault, Faults, Line};
 use super::super::parse::FAULTS_MAX;
 use super::super::{Application, Roster};
 use crate::base::prefix;
-use crate::base::{Name, NodePath};
+use crate::base::{Fault, Faults, Line, Name, NodePath};
 
 /// The addresses of one owner's rooms and nodes, in the order that the roster has them.
 #[derive(Debug)]

@@ -13,10 +13,9 @@ use std::sync::Arc;
 use hashbrown::HashMap;
 use ipnetwork::Ipv4Network;
 
-use super::line::{Fault, Faults, Line};
 use super::{Friend, Model, Roster};
 use crate::base::signify::OwnerKey;
-use crate::base::{Name, PublicKey};
+use crate::base::{Fault, Faults, Line, Name, PublicKey};
 use addresses::Addresses;
 
 /// What came of joining rosters.

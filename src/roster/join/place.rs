@@ -3,14 +3,13 @@
 use hashbrown::HashMap;
 use ipnetwork::Ipv4Network;
 
-use super::super::line::{Fault, Line};
 use super::super::model::{HostPolicy, Node, NodeKind, Owner};
 use super::super::{
     Application, Attachment, Borders, Guest, HostedGuest, MeshNode, Model, NodeId, OwnerId, Room, Station,
 };
 use super::Member;
 use super::addresses::{RoomAddresses, child};
-use crate::base::{Name, NodePath};
+use crate::base::{Fault, Line, Name, NodePath};
 
 pub(super) fn place(members: Vec<Member>, notes: &mut Vec<Fault>) -> Model {
     let mut placer = Placer {

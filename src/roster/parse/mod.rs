@@ -16,8 +16,8 @@ mod suggest;
 
 use toml::de::DeTable;
 
-use super::line::{Fault, Faults, Line};
 use super::{Room, Roster};
+use crate::base::{Fault, Faults, Line};
 pub(super) use checker::FAULTS_MAX;
 use checker::{Checker, Fields};
 
