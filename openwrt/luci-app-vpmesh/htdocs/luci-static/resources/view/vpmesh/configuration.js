@@ -74,26 +74,27 @@ function ipv6(text) {
 		&& (halves.length == 2 ? all.length <= 7 : all.length == 8);
 }
 
-function addressAndPort(text) {
-	const [ , six, four, port ] = /^(?:\[([^\]]*)\]|([^:]*)):(\d{1,5})$/.exec(text) ?? [];
+// HOST:PORT, where `isHost` holds of what stands without brackets.
+function isAt(text, isHost) {
+	const [ , six, host, port ] = /^(?:\[([^\]]*)\]|([^:]*)):(\d{1,5})$/.exec(text) ?? [];
 
-	return port != null && +port >= 1 && +port <= 65535 && (six != null ? ipv6(six) : ipv4(four))
-		|| _('Write ADDRESS:PORT, as 127.0.0.1:9588 or [::1]:9588');
+	return port != null && +port >= 1 && +port <= 65535 && (six != null ? ipv6(six) : isHost(host));
+}
+
+function addressAndPort(text) {
+	return isAt(text, ipv4) || _('Write ADDRESS:PORT, as 127.0.0.1:9588 or [::1]:9588');
 }
 
 // src/base/endpoint.rs: an address, or a name in DNS.
-function hostAndPort(text) {
-	const [ , six, host, port ] = /^(?:\[([^\]]*)\]|([^:]*)):(\d{1,5})$/.exec(text) ?? [];
-	const labels = (host ?? '').split('.');
+function addressOrName(host) {
+	const labels = host.split('.');
 	const label = (one) => /^[A-Za-z0-9_-]{1,63}$/.test(one) && !/^-|-$/.test(one);
-	const good = (six != null) ? ipv6(six)
-		: /^\d*$/.test(labels[labels.length - 1]) ? ipv4(host ?? '') : host.length <= 253 && labels.every(label);
 
-	return port != null && +port >= 1 && +port <= 65535 && good;
+	return /^\d*$/.test(labels[labels.length - 1]) ? ipv4(host) : host.length <= 253 && labels.every(label);
 }
 
 function introducer(text) {
-	return /^[A-Za-z0-9+\/]{42}[AEIMQUYcgkosw048]=@/.test(text) && hostAndPort(text.slice(45))
+	return /^[A-Za-z0-9+\/]{42}[AEIMQUYcgkosw048]=@/.test(text) && isAt(text.slice(45), addressOrName)
 		|| _('Write KEY@HOST:PORT, as "vpmesh invite" prints it');
 }
 
@@ -126,6 +127,11 @@ function failSafe(text) {
 
 function flag(text) {
 	return /^(0|1|on|off|true|false|yes|no|enabled|disabled)$/.test(text) || _('Write 1 or 0');
+}
+
+// LuCI asks for empty texts too, and refuses them itself where they may not be.
+function unlessEmpty(check) {
+	return (id, text) => (text == null || text == '') ? true : check(text);
 }
 
 const buffer = () => whole(65536, 67108864, _('Write bytes, 65536 to 67108864'));
@@ -208,15 +214,14 @@ return view.extend({
 				option.default = example;
 			option.rmempty = fallback != null;
 			option.optional = fallback != null;
-			// LuCI asks for empty texts too, and refuses them itself where they may not be.
-			option.validate = (id, text) => (text == null || text == '') ? true : check(text);
+			option.validate = unlessEmpty(check);
 		}
 
 		const introducers = section.option(form.DynamicList, 'introducers', _('Introducers'),
 			_('KEY@HOST:PORT of nodes that have the owner\'s roster, 16 at most: a node that has none yet gets it there.'));
 
 		introducers.placeholder = _('KEY@HOST:PORT');
-		introducers.validate = (id, text) => (text == null || text == '') ? true : introducer(text);
+		introducers.validate = unlessEmpty(introducer);
 		return map.render();
 	}
 });

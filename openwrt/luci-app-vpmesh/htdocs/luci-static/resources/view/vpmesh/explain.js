@@ -15,7 +15,9 @@ const SERVICE = '[0-9A-Za-z][0-9A-Za-z\\/\\-]{0,31}';
 // The theme has no red label.
 const DENIED = 'background:#b00; color:#fff';
 
-const VERDICTS = { allow: () => _('allow'), deny: () => _('deny'), unknown: () => _('cannot tell') };
+function inWords(verdict) {
+	return { allow: _('allow'), deny: _('deny'), unknown: _('cannot tell') }[verdict] ?? verdict;
+}
 
 function field(id, label, hint, pattern, choices) {
 	return E('div', { 'class': 'cbi-value' }, [
@@ -36,7 +38,7 @@ function verdict(value, first) {
 	const kind = { allow: 'label success', unknown: 'label warning' }[value] ?? 'label';
 
 	return [
-		E('span', { 'class': kind, 'style': (value == 'deny') ? DENIED : null }, [ VERDICTS[value] ? VERDICTS[value]() : value ]),
+		E('span', { 'class': kind, 'style': (value == 'deny') ? DENIED : null }, [ inWords(value) ]),
 		...(first ? [ ' ', E('strong', [ `← ${_('the first denial')}` ]) ] : [])
 	];
 }
@@ -82,10 +84,9 @@ function answerNodes(asked, answer) {
 		return [ E('div', { 'class': 'alert-message error', 'role': 'alert' }, [ E('p', [ answer.error ]) ]) ];
 
 	const kind = { allow: 'success', deny: 'error' }[answer.verdict] ?? 'warning';
-	const word = VERDICTS[answer.verdict] ? VERDICTS[answer.verdict]() : answer.verdict;
 	const nodes = [
 		E('div', { 'class': `alert-message ${kind}`, 'id': 'verdict' }, [
-			E('h4', [ `${asked.from} → ${asked.to}, ${asked.service}: ${word}` ]),
+			E('h4', [ `${asked.from} → ${asked.to}, ${asked.service}: ${inWords(answer.verdict)}` ]),
 			...(answer.why ? [ E('p', [ answer.why ]) ] : [])
 		])
 	];

@@ -313,7 +313,7 @@ return view.extend({
 	showFlows: function() {
 		const wanted = this.filter.value.trim().toLowerCase();
 		const rows = this.flows.rows
-			.map((flow) => flowCells(flow))
+			.map(flowCells)
 			.filter((cells) => cells.some((cell) => `${Array.isArray(cell) ? '' : cell}`.toLowerCase().includes(wanted)));
 
 		this.flowTable.update(rows.slice(0, FLOWS_SHOWN));
