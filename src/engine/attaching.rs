@@ -16,6 +16,7 @@ use std::time::{Duration, Instant};
 
 use hashbrown::HashMap;
 
+use super::calling::Calling;
 use super::copying::Copying;
 use super::report::AttachedRow;
 use super::rooms::Seats;
@@ -59,6 +60,7 @@ pub(super) struct Sharing {
     taken: HashMap<PeerId, TokenBucket>,
     answers: TokenBucket,
     pub(super) copying: Copying,
+    pub(super) calling: Calling,
 }
 
 #[derive(Debug)]
@@ -82,6 +84,7 @@ impl Sharing {
             taken: HashMap::new(),
             answers: TokenBucket::new(ANSWERS.0, ANSWERS.1, now),
             copying: Copying::new(now),
+            calling: Calling::new(now),
         }
     }
 
@@ -93,7 +96,7 @@ impl Sharing {
 }
 
 /// Whether a gateway has a session and is not silent.
-fn is_alive(tunnels: &Tunnels, paths: &Paths, peer: PeerId) -> bool {
+pub(super) fn is_alive(tunnels: &Tunnels, paths: &Paths, peer: PeerId) -> bool {
     tunnels.is_connected(peer) && !paths.is_lost(peer)
 }
 
@@ -103,6 +106,7 @@ impl Engine {
         self.sharing.claims.retain(|station, claim| stands(world, station, claim));
         let claims = &self.sharing.claims;
         self.sharing.mine.retain(|mine| claims.get(mine.station).is_some());
+        self.sharing.calling.retain(|station| claims.get(station).is_some());
         let (tunnels, paths) = (&self.tunnels, &self.paths);
         world.route(claims, &|peer| is_alive(tunnels, paths, peer));
     }
@@ -202,9 +206,11 @@ impl Engine {
     }
 
     /// Tells one gateway what is known of stations.
-    fn tell_one(&mut self, peer: PeerId, stations: &[Ipv6Addr], now: Instant, out: &mut Outbox) {
-        let claims = &self.sharing.claims;
-        let entry = |&station: &Ipv6Addr| Some(Entry { station, claim: claims.get(station)? }.to_bytes());
+    pub(super) fn tell_one(&mut self, peer: PeerId, stations: &[Ipv6Addr], now: Instant, out: &mut Outbox) {
+        let entry = |&station: &Ipv6Addr| {
+            let claim = self.sharing.claims.get(station)?;
+            Some(Entry { station, claim, seen: self.place_of(peer, station) }.to_bytes())
+        };
         let entries: Vec<_> = stations.iter().filter_map(entry).collect();
         for entries in entries.chunks(ATTACHED_MAX) {
             let sent = self.send_control(peer, &Message::Attached(entries), now, out);
@@ -247,7 +253,7 @@ impl Engine {
         }
         let mut moved: Option<(NodeId, Vec<NodeId>)> = None;
         let mut outcome = Ok(());
-        for entry in entries.iter().map(Entry::read) {
+        for entry in entries.iter().filter_map(Entry::read) {
             if entry.claim.gateway.is_unspecified() {
                 self.handle_question(peer, entry, now, out);
                 continue;
@@ -263,7 +269,9 @@ impl Engine {
             };
             let said_of_itself = world.roles.get(&peer).map(|role| world.model.node(role.node).ipv6)
                 == Some(Some(entry.claim.gateway));
-            match self.sharing.claims.take(entry.station, entry.claim) {
+            let order = self.sharing.claims.take(entry.station, entry.claim);
+            let place = entry.seen.filter(|_| said_of_itself && order.is_ge() && world.is_sister(peer));
+            match order {
                 // Of one room all, the sender's.
                 Ordering::Greater => moved.get_or_insert_with(|| (room, Vec::new())).1.push(host),
                 // It knows of no newer one, and says what it sees: it is to say it so that it counts.
@@ -272,10 +280,14 @@ impl Engine {
                 }
                 Ordering::Less | Ordering::Equal => {}
             }
+            if let Some(at) = place {
+                self.handle_place(entry.station, at, now);
+            }
         }
         if let Some((room, hosts)) = moved {
             self.route_again(room, Some(&hosts), now);
             self.keep_stations(Some(&hosts), now, out);
+            self.let_go(&hosts);
         }
         outcome
     }
@@ -337,6 +349,11 @@ impl Engine {
         let Some(role) = world.roles.get(&peer) else { return };
         if role.kind == PeerKind::Station {
             let host = [role.node];
+            // One that knows the room has been here since, and nowhere else.
+            if self.tunnels.has_room_key() {
+                self.attach(&host, 0, now, out);
+                return;
+            }
             return self.keep_stations(Some(&host), now, out);
         }
         self.meet(peer, now, out);
@@ -371,6 +388,7 @@ impl Engine {
         if world.shared_room() == Some(room) {
             self.keep_stations(None, now, out);
             self.copy_to_sisters();
+            self.call_stations(now);
         } else {
             self.route_again(room, None, now);
         }
@@ -386,7 +404,7 @@ impl Engine {
     pub(super) fn sharing_timeout(&self) -> Option<Instant> {
         let look = (!self.sharing.silent.is_empty()).then_some(self.sharing.look);
         let anew = self.sharing.anew.then_some(self.sharing.look);
-        [self.sharing.again, look, anew, self.copying_timeout()].into_iter().flatten().min()
+        [self.sharing.again, look, anew, self.copying_timeout(), self.calling_timeout()].into_iter().flatten().min()
     }
 
     pub(super) fn handle_sharing_timeout(&mut self, now: Instant, out: &mut Outbox) {
@@ -408,6 +426,7 @@ impl Engine {
             }
         }
         self.copy_flows(now, out);
+        self.handle_calling_timeout(now, out);
     }
 
     fn tell_again(&mut self, now: Instant, out: &mut Outbox) {

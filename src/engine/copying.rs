@@ -46,6 +46,10 @@ impl Copying {
         Self { sisters, tick: now, place: None, idle: false, round: now, taken }
     }
 
+    pub(super) fn sisters(&self) -> &[PeerId] {
+        &self.sisters
+    }
+
     pub(super) fn forget(&mut self, peer: PeerId) {
         self.sisters.retain(|&other| other != peer);
         self.taken.remove(&peer);
@@ -54,7 +58,7 @@ impl Copying {
 
 impl World {
     /// Whether it is another gateway of the room that is served here.
-    fn is_sister(&self, peer: PeerId) -> bool {
+    pub(super) fn is_sister(&self, peer: PeerId) -> bool {
         self.shared_room().is_some() && self.room_behind(peer) == self.shared_room()
     }
 

@@ -165,6 +165,7 @@ impl Engine {
                 }
                 TunnelEvent::Moved(peer) => {
                     self.relaying.handle_moved(peer, now);
+                    self.handle_station_moved(peer, now);
                     self.ask_for_mtu(peer);
                 }
                 TunnelEvent::Up(peer) => self.handle_peer_up(peer, now, out),

@@ -9,6 +9,7 @@
 
 mod attaching;
 pub mod backlog;
+mod calling;
 mod control;
 mod copying;
 mod counters;

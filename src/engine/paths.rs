@@ -308,7 +308,7 @@ impl Engine {
 }
 
 /// Whether an address that others tell of is a host's on the underlay, and no node's of the mesh.
-fn may_be_told(world: &World, at: SocketAddr) -> bool {
+pub(super) fn may_be_told(world: &World, at: SocketAddr) -> bool {
     is_probeable(at) && !world.model.prefixes().any(|(_, prefix)| prefix.contains(at.ip()))
 }
 

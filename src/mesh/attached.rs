@@ -6,7 +6,10 @@
 //! room, in their own tunnels.
 
 use std::cmp::Ordering;
-use std::net::Ipv6Addr;
+use std::net::{Ipv6Addr, SocketAddr};
+
+use super::paths::is_probeable;
+use super::relaying::{ADDRESS, read_address, write_address};
 
 /// Who has a station, since when. The order is that of newness.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -69,18 +72,20 @@ impl Attached {
 pub struct Entry {
     pub station: Ipv6Addr,
     pub claim: Claim,
+    /// Where on the underlay it was last, if a gateway says it to another one of the same room.
+    pub seen: Option<SocketAddr>,
 }
 
 impl Entry {
     /// Octets of one.
-    pub const LENGTH: usize = 40;
+    pub const LENGTH: usize = 40 + ADDRESS;
 
     /// Asks for all that the other one has.
     pub const ALL: Self = Self::question(Ipv6Addr::UNSPECIFIED, 0);
 
     #[must_use]
     pub const fn question(station: Ipv6Addr, epoch: u64) -> Self {
-        Self { station, claim: Claim { epoch, gateway: Ipv6Addr::UNSPECIFIED } }
+        Self { station, claim: Claim { epoch, gateway: Ipv6Addr::UNSPECIFIED }, seen: None }
     }
 
     #[must_use]
@@ -88,21 +93,28 @@ impl Entry {
         let mut bytes = [0; Self::LENGTH];
         bytes[..16].copy_from_slice(&self.station.octets());
         bytes[16..32].copy_from_slice(&self.claim.gateway.octets());
-        bytes[32..].copy_from_slice(&self.claim.epoch.to_be_bytes());
+        bytes[32..40].copy_from_slice(&self.claim.epoch.to_be_bytes());
+        if let Some(seen) = self.seen {
+            bytes[40..].copy_from_slice(&write_address(seen));
+        }
         bytes
     }
 
+    /// `None`: there is no such host, or a question says where.
     #[must_use]
-    pub fn read(bytes: &[u8; Self::LENGTH]) -> Self {
+    pub fn read(bytes: &[u8; Self::LENGTH]) -> Option<Self> {
         let address = |at: usize| {
             let mut octets = [0; 16];
             octets.copy_from_slice(&bytes[at..at + 16]);
             Ipv6Addr::from(octets)
         };
         let mut epoch = [0; 8];
-        epoch.copy_from_slice(&bytes[32..]);
+        epoch.copy_from_slice(&bytes[32..40]);
         let claim = Claim { epoch: u64::from_be_bytes(epoch), gateway: address(16) };
-        Self { station: address(0), claim }
+        let place: &[u8; ADDRESS] = bytes.last_chunk()?;
+        let seen = if *place == [0; ADDRESS] { None } else { Some(read_address(place)?) };
+        let is_sound = seen.is_none_or(|seen| is_probeable(seen) && !claim.gateway.is_unspecified());
+        is_sound.then_some(Self { station: address(0), claim, seen })
     }
 }
 
@@ -131,14 +143,22 @@ mod tests {
     }
 
     #[test]
-    fn an_entry_comes_out_as_it_went_in() {
+    fn an_entry_comes_out_as_it_went_in_and_nothing_else_does() {
+        let known = Entry { station: at(1), claim: Claim { epoch: 1, gateway: at(2) }, seen: None };
         for entry in [
-            Entry { station: at(1), claim: Claim { epoch: 1 << 40, gateway: at(2) } },
+            Entry { station: at(1), claim: Claim { epoch: 1 << 40, gateway: at(2) }, seen: None },
+            Entry { seen: Some(([192, 0, 2, 7], 40_000).into()), ..known },
+            Entry { seen: Some((at(9), 1).into()), ..known },
             Entry::question(at(3), 9),
             Entry::ALL,
         ] {
-            assert_eq!(Entry::read(&entry.to_bytes()), entry);
+            assert_eq!(Entry::read(&entry.to_bytes()), Some(entry));
         }
+        for seen in [([224, 0, 0, 1], 1).into(), ([192, 0, 2, 7], 0).into(), (Ipv6Addr::LOCALHOST, 1).into()] {
+            assert_eq!(Entry::read(&Entry { seen: Some(seen), ..known }.to_bytes()), None, "{seen}");
+        }
+        let question = Entry { seen: Some(([192, 0, 2, 7], 1).into()), ..Entry::question(at(3), 9) };
+        assert_eq!(Entry::read(&question.to_bytes()), None);
     }
 
     proptest! {

@@ -45,7 +45,7 @@ pub enum Message<'a> {
     Digest(Digest<'a>),
     Probing(Probing),
     Relaying(Relaying),
-    /// Where stations are: [`attached::Entry`]s, at most [`ATTACHED_MAX`].
+    /// Where stations are: [`attached::Entry`]s that can be read, at most [`ATTACHED_MAX`].
     Attached(&'a [[u8; attached::Entry::LENGTH]]),
     /// The flows of stations: [`FlowCopy`]s that can be read, at most [`FLOWS_MAX`].
     Flows(&'a [[u8; FlowCopy::LENGTH]]),
@@ -149,7 +149,8 @@ impl<'a> Message<'a> {
             kind::ATTACHED => {
                 let (entries, rest) = fields.as_chunks();
                 let whole = rest.is_empty() && entries.len() <= ATTACHED_MAX;
-                whole.then_some(Self::Attached(entries)).ok_or(WireError::Malformed)
+                let sound = whole && entries.iter().all(|entry| attached::Entry::read(entry).is_some());
+                sound.then_some(Self::Attached(entries)).ok_or(WireError::Malformed)
             }
             kind::FLOWS => {
                 let (entries, rest) = fields.as_chunks();

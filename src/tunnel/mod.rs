@@ -143,6 +143,12 @@ impl Tunnels {
         }
     }
 
+    /// Whether stations know the room by its own key.
+    #[must_use]
+    pub fn has_room_key(&self) -> bool {
+        self.room.is_some()
+    }
+
     /// Adds the peer, or leaves its sessions as they are. `None` when every slot is taken.
     /// `keepalive`: the peer is a gateway that is to be kept reached.
     pub fn upsert_peer(&mut self, key: PublicKey, keepalive: bool, now: Instant) -> Option<PeerId> {
@@ -187,6 +193,22 @@ impl Tunnels {
                 self.wakes.remove(&(at, id));
             }
         }
+    }
+
+    /// Forgets the peer's sessions, and a handshake that is under way: it is somebody else's now, until it comes again.
+    pub fn let_go(&mut self, id: PeerId) {
+        if let Some(peer) = self.slots.get_mut(id) {
+            peer.let_go();
+        }
+    }
+
+    /// Asks a peer without a session for one, here, unless others have the turn; whether it was asked.
+    pub fn call(&mut self, id: PeerId, address: SocketAddr, now: Instant) -> bool {
+        let may = self.unasked.take(now);
+        if may {
+            self.try_at(id, Endpoint { address, local: None }, true, now);
+        }
+        may
     }
 
     /// The peer with this key.

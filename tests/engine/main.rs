@@ -6,6 +6,7 @@ mod mesh;
 mod passage;
 mod paths;
 mod relays;
+mod room_key;
 mod rooms;
 mod town;
 mod traffic;

@@ -14,7 +14,7 @@ use vpmesh::table::State;
 use crate::ip;
 use crate::town::{Town, join, public};
 
-const ALICE: &str = r#"
+pub const ALICE: &str = r#"
 owner = "alice"
 serial = 1
 [[friend]]
@@ -52,7 +52,7 @@ name = "printer"
 lan = true
 "#;
 
-const BOB: &str = r#"
+pub const BOB: &str = r#"
 owner = "bob"
 serial = 1
 [[friend]]
@@ -75,17 +75,17 @@ name = "phone"
 key = "KEY(bob/cellar/phone)"
 "#;
 
-const GW1: &str = "alice/attic/gw1";
-const GW2: &str = "alice/attic/gw2";
-const LAPTOP: &str = "alice/attic/laptop";
+pub const GW1: &str = "alice/attic/gw1";
+pub const GW2: &str = "alice/attic/gw2";
+pub const LAPTOP: &str = "alice/attic/laptop";
 const WEB: &str = "alice/attic/laptop/web";
-const NAS: &str = "alice/attic/nas";
+pub const NAS: &str = "alice/attic/nas";
 const PRINTER: &str = "alice/attic/printer";
-const BOBS_GW: &str = "bob/cellar/gw";
-const PHONE: &str = "bob/cellar/phone";
+pub const BOBS_GW: &str = "bob/cellar/gw";
+pub const PHONE: &str = "bob/cellar/phone";
 
 const SYN: u8 = 0x02;
-const ACK: u8 = 0x10;
+pub const ACK: u8 = 0x10;
 const SYN_ACK: u8 = 0x12;
 
 /// The laptop and the nas at the first gateway of the attic.
@@ -99,21 +99,21 @@ fn town() -> Town {
 }
 
 /// How many packets a station got for one that another sent.
-fn carry(town: &mut Town, from: &str, packet: &[u8], to: &str) -> usize {
+pub fn carry(town: &mut Town, from: &str, packet: &[u8], to: &str) -> usize {
     town.received(to);
     town.send(from, packet);
     town.received(to).len()
 }
 
 /// A connection from one station's port 5000 to another one's.
-fn connect(town: &mut Town, [from, to]: [&str; 2], [a, b]: [IpAddr; 2], port: u16) {
+pub fn connect(town: &mut Town, [from, to]: [&str; 2], [a, b]: [IpAddr; 2], port: u16) {
     assert_eq!(carry(town, from, &ip::tcp(a, 5000, b, port, SYN), to), 1);
     assert_eq!(carry(town, to, &ip::tcp(b, port, a, 5000, SYN_ACK), from), 1);
     assert_eq!(carry(town, from, &ip::tcp(a, 5000, b, port, ACK), to), 1);
 }
 
 /// Where `vpmesh peers` of a gateway says that a station is.
-fn attached(town: &mut Town, gateway: &str, station: &str) -> Option<(String, u64)> {
+pub fn attached(town: &mut Town, gateway: &str, station: &str) -> Option<(String, u64)> {
     let now = town.now;
     let rows = town.gateway(gateway).engine.peers(now);
     let row = rows.into_iter().find(|row| row.peer.to_string() == station)?.attached?;
@@ -250,14 +250,16 @@ fn v6(address: IpAddr) -> Ipv6Addr {
     address
 }
 
+/// Only the first gateway has endpoints: it looks for nobody, so it is the others who begin.
+pub fn found_at_first(roster: &str) -> String {
+    let found = |line: &&str| !line.starts_with("endpoints") || line.contains("113.1:");
+    roster.lines().filter(found).collect::<Vec<_>>().join("\n")
+}
+
 /// One gateway, and its sister and bob's gateway, who say what the test wants.
 fn puppets() -> Town {
     let stations = [(LAPTOP, GW1), (GW2, GW1), (BOBS_GW, GW1)];
-    // The gateway looks for nobody, so it is they who begin.
-    let [alice, bob] = [ALICE, BOB].map(|text| {
-        let found = |line: &&str| !line.starts_with("endpoints") || line.contains("113.1:");
-        text.lines().filter(found).collect::<Vec<_>>().join("\n")
-    });
+    let [alice, bob] = [ALICE, BOB].map(found_at_first);
     let mut town = Town::new(&[("alice", &alice), ("bob", &bob)], &[GW1], &stations);
     town.pass(200);
     town
@@ -268,7 +270,7 @@ fn a_claim_counts_from_gateways_of_the_room_alone() {
     let mut town = puppets();
     let [laptop, printer, gw2, bobs, phone] =
         [LAPTOP, PRINTER, GW2, BOBS_GW, PHONE].map(|path| v6(town.v6(path)));
-    let claim = |station, gateway, epoch| Entry { station, claim: Claim { epoch, gateway } }.to_bytes();
+    let claim = |station, gateway, epoch| Entry { station, claim: Claim { epoch, gateway }, seen: None }.to_bytes();
     let mut tell = |from: &str, entry, expected: (&str, u64)| {
         let before = town.drops(GW1, "foreign_claim");
         town.send(from, &say(from, &Message::Attached(&[entry])));
@@ -307,7 +309,7 @@ fn a_question_brings_what_is_known_and_no_more() {
             if let Some(Ok(Link::Message(message))) = Link::read(&packet, ours, theirs)
                 && let Ok(Message::Attached(entries)) = Message::parse(message)
             {
-                told.extend(entries.iter().map(Entry::read).map(|e| (e.station, e.claim.epoch)));
+                told.extend(entries.iter().filter_map(Entry::read).map(|e| (e.station, e.claim.epoch)));
             }
         }
         told

@@ -183,19 +183,24 @@ impl Town {
 
     /// A second gateway for a room, where everybody can reach it.
     fn add_twin(&mut self, gateway: usize, rng: &mut Rng) {
-        let Gateway { owner, post: Post::Room(room), .. } = self.gateways[gateway] else { return };
+        let Gateway { owner, post: Post::Room(number), .. } = self.gateways[gateway] else { return };
         let (_, host) = self.add_mesh_host(Uplink::Open, rng);
         let id = self.gateways.len();
         let endpoint = format!("gw{id}.example");
         self.names.insert(endpoint.clone(), host);
-        let draft = &mut self.desks[owner].rooms[room];
-        draft.twin = Some(endpoint);
-        let path = format!("{}/{}/gw2", self.owners[owner], draft.name);
+        let draft = &mut self.desks[owner].rooms[number];
+        (draft.twin, draft.keyed) = (Some(endpoint), rng.per_mille(500));
+        let room = format!("{}/{}", self.owners[owner], draft.name);
+        let keyed = draft.keyed.then(|| room.clone());
+        let path = format!("{room}/gw2");
         self.hosts.push(HostKind::Gateway(id));
         self.diagram.name(host, &path);
         let own = self.desks[owner].own();
-        self.gateways.push(Gateway::new(host, path.clone(), owner, Post::Twin(room), own));
+        self.gateways.push(Gateway::new(host, path.clone(), owner, Post::Twin(number), own));
         self.add_node(path, End::Gateway(id));
+        for id in [gateway, id] {
+            self.gateways[id].keyed.clone_from(&keyed);
+        }
     }
 
     /// A host for a gateway or a relay, where nothing else is.
@@ -247,8 +252,8 @@ impl Town {
             if is_hidden || rng.per_mille(300) { self.site_of(gateway) } else { *rng.pick(&self.cafes) };
         let host = self.internet.add_host(site, 40_000 + self.internet.hosts.len() as u16);
         let id = self.stations.len();
-        let gateway_path = self.gateways[gateway].path.clone();
-        self.stations.push(Station::new(host, &path, gateway, &gateway_path));
+        let peer = self.gateways[gateway].known_as().to_owned();
+        self.stations.push(Station::new(host, &path, gateway, &peer));
         self.hosts.push(HostKind::Station(id));
         self.diagram.name(host, &path);
         self.add_node(path, End::Station(id));

@@ -36,6 +36,8 @@ pub struct Room {
     pub endpoint: Option<String>,
     /// The name of a second gateway, if there is one.
     pub twin: Option<String>,
+    /// Whether stations know both by the room's key.
+    pub keyed: bool,
     /// Whether the roster lists the gateways.
     pub listed: bool,
     pub stations: Vec<Draft>,
@@ -173,6 +175,9 @@ impl Desk {
         }
         for (r, room) in self.rooms.iter().enumerate() {
             let _ = writeln!(out, "[[room]]\nname = \"{}\"", room.name);
+            if room.keyed {
+                let _ = writeln!(out, "key = \"{}\"", key(&format!("{owner}/{}", room.name)).public());
+            }
             write_borders(&mut out, room.egress.as_deref(), room.ingress.as_deref());
             if room.listed {
                 let twin = room.twin.as_ref().map(|endpoint| ("gw2", Some(endpoint)));
@@ -251,7 +256,16 @@ fn write_borders(out: &mut String, egress: Option<&[String]>, ingress: Option<&[
 
 impl Room {
     pub fn new(name: String, endpoint: Option<String>) -> Self {
-        Self { name, endpoint, twin: None, listed: true, stations: Vec::new(), egress: None, ingress: None }
+        Self {
+            name,
+            endpoint,
+            twin: None,
+            keyed: false,
+            listed: true,
+            stations: Vec::new(),
+            egress: None,
+            ingress: None,
+        }
     }
 }
 

@@ -42,6 +42,8 @@ pub struct Gateway {
     pub path: String,
     pub owner: usize,
     pub post: Post,
+    /// The room whose key it holds.
+    pub keyed: Option<String>,
     own: Own,
     /// `None`: its computer is off.
     engine: Option<Engine>,
@@ -74,6 +76,7 @@ impl Gateway {
             path,
             owner,
             post,
+            keyed: None,
             own,
             engine: None,
             incarnation: 0,
@@ -100,6 +103,11 @@ impl Gateway {
 
     pub fn is_relay(&self) -> bool {
         matches!(self.post, Post::Relay(_))
+    }
+
+    /// Whose key its stations have.
+    pub fn known_as(&self) -> &str {
+        self.keyed.as_deref().unwrap_or(&self.path)
     }
 
     /// The room that it serves.
@@ -141,6 +149,7 @@ impl Gateway {
             index_secret: (seed as u32 ^ (self.incarnation as u32 * 0x9e37)) & 0xff_ffff,
         };
         let mut engine = Engine::new(config, time);
+        engine.set_room_key(self.keyed.as_deref().map(|room| Arc::new(desk::key(room))));
         let started = accept::start(&self.own, &self.offers(), &self.kept, &accept::failing_tests);
         let in_force = started.unwrap_or_else(|refusals| panic!("{} can't start: {refusals:?}", self.path));
         let refusals = in_force.refusals.clone();

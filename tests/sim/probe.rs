@@ -68,6 +68,8 @@ pub struct Ledger {
     pub lies: u64,
     /// Flows whose station went by another gateway.
     pub went_on: u64,
+    /// Stations that their room called.
+    pub called: u64,
 }
 
 impl Town {
@@ -260,8 +262,10 @@ impl Town {
         let mut relayed = Vec::new();
         for &ask in asks {
             let (allowed, path, certain) = (self.allowed(&ask), self.path(&ask), self.is_certain(&ask));
+            let torn = self.is_torn(&ask);
             let Some(id) = self.open(ask) else { continue };
             let expected = match (&allowed, &path) {
+                (Ok(()), _) if torn => "may pass: a room is torn".to_owned(),
                 (Ok(()), Ok(())) if certain => "must pass".to_owned(),
                 (Ok(()), Ok(())) => "may pass".to_owned(),
                 (Ok(()), Err(why)) if self.may_know(&ask) => format!("may pass: {why}"),
@@ -270,6 +274,7 @@ impl Town {
             let told = format!("probe {id} {}, {expected}", self.tell(&ask));
             self.note(Some(self.host_of(self.nodes[ask.from].end)), told);
             match (allowed, path) {
+                (Ok(()), _) if torn => self.ledger.uncertain += 1,
                 (Ok(()), Ok(())) if certain => {
                     must.push(id);
                     let [first, last] = self.gateways_of(&ask);

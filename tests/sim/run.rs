@@ -80,6 +80,7 @@ struct Sum {
     uncertain: u64,
     lies: u64,
     went_on: u64,
+    called: u64,
     datagrams: u64,
     engines: u64,
     engines_most: usize,
@@ -99,6 +100,7 @@ impl Sum {
         self.uncertain += town.ledger.uncertain;
         self.lies += town.ledger.lies;
         self.went_on += town.ledger.went_on;
+        self.called += town.ledger.called;
         self.datagrams += town.internet.sent;
         self.engines += town.gateways.len() as u64;
         self.engines_most = self.engines_most.max(town.gateways.len());
@@ -115,8 +117,8 @@ impl Sum {
         );
         println!(
             "flows: {} delivered, {} of them where only a relay joins, {} denied, {} without a path, {} in another's name, \
-             {} uncertain, {} went on at another gateway",
-            self.delivered, self.relayed, self.denied, self.pathless, self.lies, self.uncertain, self.went_on
+             {} uncertain, {} went on at another gateway; {} stations were called by their room",
+            self.delivered, self.relayed, self.denied, self.pathless, self.lies, self.uncertain, self.went_on, self.called
         );
         println!(
             "{:<22}{:>8}{:>10}{:>10}{:>10}",

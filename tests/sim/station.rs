@@ -57,8 +57,9 @@ fn tunn(path: &str, peer: &PublicKey) -> Box<Tunn> {
 }
 
 impl Station {
-    pub fn new(host: HostId, path: &str, gateway: usize, gateway_path: &str) -> Self {
-        let peer = desk::key(gateway_path).public();
+    /// `known_as`: whose key the gateway has for it.
+    pub fn new(host: HostId, path: &str, gateway: usize, known_as: &str) -> Self {
+        let peer = desk::key(known_as).public();
         Self {
             host,
             path: path.to_owned(),
@@ -74,9 +75,13 @@ impl Station {
     }
 
     /// Its tool has it go by another gateway.
-    pub fn go_by(&mut self, gateway: usize, gateway_path: &str) {
-        (self.gateway, self.peer, self.endpoint) = (gateway, desk::key(gateway_path).public(), None);
-        self.restart();
+    pub fn go_by(&mut self, gateway: usize, known_as: &str) {
+        (self.gateway, self.endpoint) = (gateway, None);
+        let peer = desk::key(known_as).public();
+        if self.peer != peer {
+            self.peer = peer;
+            self.restart();
+        }
     }
 
     /// Its computer starts again.

@@ -186,6 +186,7 @@ impl Town {
             HostKind::Gateway(_) => {}
             HostKind::Station(id) => {
                 let (answers, packet) = self.stations[id].receive(source, &bytes, self.now);
+                self.follow_call(id, source);
                 for (to, bytes) in answers {
                     self.internet.send(host, to, bytes, self.now, &mut self.diagram);
                 }

@@ -310,6 +310,14 @@ impl Peer {
         self.tunn.get_or_insert_with(|| new_tunn(&self.identity, &self.key, self.keepalive, self.index))
     }
 
+    /// Forgets its sessions and a handshake that is under way; it may begin anew.
+    pub(super) fn let_go(&mut self) {
+        self.tunn = None;
+        self.waiting = 0;
+        self.session = SessionState::default();
+        self.standby = Standby::default();
+    }
+
     pub(super) fn tunn_if_made(&mut self) -> Option<&mut Tunn> {
         self.tunn.as_deref_mut()
     }

@@ -22,6 +22,8 @@ pub struct Gateway {
     /// Its way out has no room: what waits, and how many datagrams had to go.
     pub(super) narrow: Option<(Backlog, u64)>,
     pub(super) is_off: bool,
+    /// The room whose key it holds.
+    pub(super) room: Option<String>,
 }
 
 impl Gateway {
@@ -34,11 +36,18 @@ impl Gateway {
             kernel: vec![],
             narrow: None,
             is_off: false,
+            room: None,
         }
     }
 
     pub(super) fn is_at(&self, address: SocketAddr) -> bool {
         self.at == address || self.also_at == Some(address)
+    }
+
+    /// From the next reload on.
+    pub(super) fn hold_room_key(&mut self, room: &str) {
+        self.engine.set_room_key(Some(Arc::new(key(room))));
+        self.room = Some(room.to_owned());
     }
 
     pub(super) fn reload(&mut self, model: &Arc<Model>, now: Now) -> Result<ReloadReport, ReloadError> {

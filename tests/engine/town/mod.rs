@@ -115,6 +115,9 @@ impl Town {
         let config = EngineConfig { seed: [4; 32], ..config(gateway) };
         self.gateway(gateway).engine = Engine::new(config, now);
         self.gateway(gateway).is_off = false;
+        if let Some(room) = self.gateway(gateway).room.clone() {
+            self.gateway(gateway).hold_room_key(&room);
+        }
         self.load(gateway);
         self.settle();
     }
@@ -124,10 +127,28 @@ impl Town {
         self.gateway(gateway).is_off = true;
     }
 
+    /// Gateways hold the key of their room from now on.
+    pub fn give_room_key(&mut self, room: &str, gateways: &[&str]) {
+        for gateway in gateways {
+            self.gateway(gateway).hold_room_key(room);
+            self.load(gateway);
+        }
+    }
+
+    /// Where a station is.
+    pub fn at_station(&self, station: &str) -> SocketAddr {
+        self.stations[station].at
+    }
+
     /// A station's tool has it go by another gateway from now on.
     pub fn attach(&mut self, station: &str, gateway: &str) {
+        self.know(station, gateway, gateway);
+    }
+
+    /// A station's tool gives it this peer, a gateway or a room, at a gateway.
+    pub fn know(&mut self, station: &str, peer: &str, gateway: &str) {
         let (now, at) = (self.now.instant, self.at(gateway));
-        self.station(station).attach((gateway, at), now);
+        self.station(station).attach((peer, at), now);
     }
 
     /// Gateways look for rosters from now on.

@@ -67,7 +67,7 @@ impl World {
         Self::with_room_key(None)
     }
 
-    /// Stations know alice's gateways by the room's key, and the one that has [`SHARED`].
+    /// Stations know alice's gateways by the room's key.
     fn with_room_key(room: Option<&PrivateKey>) -> Self {
         let lab = Lab::new();
         let internet = Internet::new();
@@ -133,8 +133,7 @@ impl World {
         let owners = [&alice, &bob];
         let mut uplink = gw.uplink(&owners);
         if let Some(room) = room {
-            gw.namespace.ip(&format!("address add {SHARED}/24 dev eth0"));
-            uplink = Uplink { public: room.public(), endpoint: SocketAddr::from((SHARED, PORT)), ..uplink };
+            uplink.public = room.public();
         }
         let laptop = Station::join(&lab, &internet, &laptop, &uplink);
         let phone = Station::join(&lab, &internet, &phone, &hub.uplink(&owners));
@@ -246,16 +245,47 @@ fn connections_outlive_the_gateway_that_they_began_at() {
 }
 
 #[test]
-fn a_station_that_knows_the_rooms_key_and_one_address_needs_no_tool() {
-    let mut world = World::with_room_key(Some(&PrivateKey::generate().expect("the system has random bytes")));
+fn a_stations_room_calls_it_when_its_gateway_died_and_nobody_does_anything() {
+    let mut world = World::with_room_key(Some(&room_key()));
     world.wait_until_joined();
-    let phone = IpAddr::from(world.phone.node.v6);
-    let _server = Server::start(&world.lab, &world.phone.namespace, UP);
-    let client = Client::start(&world.lab, &world.laptop.namespace, phone, UP, "-t 60 -b 3M -l 8K");
-    let replicas = || world.gw2.flows().as_array().map_or(0, Vec::len);
-    wait_for("the other gateway has the flows", SOON, || (replicas() >= 2).then_some(()));
-    longest_pause(&world, 2_000_000);
-    assert_eq!(attached(&world.gw2, &world.laptop.node).0, world.gw.node.path());
+    let (client, _server) = talk(&world);
+    let before = world.laptop.endpoint();
+    assert_eq!(before, Some(world.gw.endpoint()));
+
+    world.gw.kill();
+    let killed = longest_pause(&world, 3_000_000);
+    assert_eq!(world.laptop.endpoint(), Some(world.gw2.endpoint()), "it knows no other");
+    let (at, epoch) = attached(&world.gw2, &world.laptop.node);
+    assert_eq!(at, world.gw2.node.path());
+
+    // The same the other way round, and who is back leaves the laptop where it is.
+    world.gw.start(&world.lab);
+    world.wait_for_gateways();
+    let node = world.laptop.node.clone();
+    wait_for("who is back is told", SOON, || {
+        (attached(&world.gw, &node) == (at.clone(), epoch)).then_some(())
+    });
+    let replicas = || world.gw.flows().as_array().map_or(0, Vec::len);
+    wait_for("who is back has the flows", SOON, || (replicas() >= 2).then_some(()));
+    world.gw2.kill();
+    let again = longest_pause(&world, 3_000_000);
+    assert_eq!(attached(&world.gw, &node), (world.gw.node.path().to_owned(), epoch + 1));
+    println!(
+        "the room calls: nothing passed for {killed:.1?} when a gateway was killed, {again:.1?} for the other"
+    );
+    assert_goes_on(client);
+}
+
+#[test]
+fn a_station_that_lets_nobody_in_finds_the_room_at_the_address_that_it_knows() {
+    let mut world = World::with_room_key(Some(&room_key()));
+    world.gw.namespace.ip(&format!("address add {SHARED}/24 dev eth0"));
+    world.laptop.point_at(SocketAddr::from((SHARED, PORT)));
+    world.laptop.namespace.nft(
+        "table inet own { chain in { type filter hook input priority 0; iifname \"eth0\" ct state new drop; } }",
+    );
+    world.wait_until_joined();
+    let (client, _server) = talk(&world);
 
     world.gw.kill();
     world.gw.namespace.ip(&format!("address del {SHARED}/24 dev eth0"));
@@ -264,7 +294,27 @@ fn a_station_that_knows_the_rooms_key_and_one_address_needs_no_tool() {
     let killed = longest_pause(&world, 3_000_000);
     println!("one key, one address: nothing passed for {killed:.1?} when the gateway was killed");
     assert_eq!(attached(&world.gw2, &world.laptop.node).0, world.gw2.node.path());
-    let report = client.report(Duration::from_secs(80));
+    assert_goes_on(client);
+}
+
+fn room_key() -> PrivateKey {
+    PrivateKey::generate().expect("the system has random bytes")
+}
+
+/// The laptop sends to the phone, and both its gateways know.
+fn talk(world: &World) -> (Client, Server) {
+    let phone = IpAddr::from(world.phone.node.v6);
+    let server = Server::start(&world.lab, &world.phone.namespace, UP);
+    let client = Client::start(&world.lab, &world.laptop.namespace, phone, UP, "-t 90 -b 3M -l 8K");
+    let replicas = || world.gw2.flows().as_array().map_or(0, Vec::len);
+    wait_for("the other gateway has the flows", SOON, || (replicas() >= 2).then_some(()));
+    longest_pause(world, 2_000_000);
+    assert_eq!(attached(&world.gw2, &world.laptop.node).0, world.gw.node.path());
+    (client, server)
+}
+
+fn assert_goes_on(client: Client) {
+    let report = client.report(Duration::from_secs(120));
     assert!(report.error.is_none(), "{report:?}");
 }
 
@@ -280,7 +330,7 @@ fn a_gateway_that_is_not_of_the_room_claims_no_station() {
     let before = attached(&world.gw, &world.laptop.node);
     let v6 = |node: &Node| -> Ipv6Addr { node.v6 };
     let claim = Claim { epoch: 1_000, gateway: v6(&world.rogue) };
-    let entry = Entry { station: v6(&world.laptop.node), claim }.to_bytes();
+    let entry = Entry { station: v6(&world.laptop.node), claim, seen: None }.to_bytes();
     let mut message = [0; MESSAGE_MAX];
     let len = Message::Attached(&[entry]).write(&mut message);
     let packet = Craft::between(own.into(), gw.into()).udp(LINK_PORT, LINK_PORT, &message[..len]);

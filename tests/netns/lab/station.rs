@@ -83,6 +83,11 @@ impl Station {
         self.tunnel.set_peer(&Peer { endpoint: Some(endpoint), ..self.gateway.clone() });
     }
 
+    /// Where its client finds the gateway.
+    pub fn endpoint(&self) -> Option<SocketAddr> {
+        self.tunnel.endpoint()
+    }
+
     /// Goes by another gateway.
     pub fn go_by(&mut self, uplink: &Uplink) {
         self.tunnel.remove_peer(&self.gateway.public);

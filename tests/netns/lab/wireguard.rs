@@ -113,6 +113,12 @@ impl WireGuard {
         output.split_whitespace().last()?.parse().ok().filter(|&time| time > 0)
     }
 
+    /// Where its last peer is.
+    pub fn endpoint(&self) -> Option<SocketAddr> {
+        let output = self.namespace.must(&format!("wg show {} endpoints", self.interface));
+        output.split_whitespace().last()?.parse().ok()
+    }
+
     /// Resident memory and CPU of its process are for comparison.
     ///
     /// # Panics
