@@ -282,7 +282,7 @@ fn a_station_that_lets_nobody_in_finds_the_room_at_the_address_that_it_knows() {
     world.gw.namespace.ip(&format!("address add {SHARED}/24 dev eth0"));
     world.laptop.point_at(SocketAddr::from((SHARED, PORT)));
     world.laptop.namespace.nft(
-        "table inet own { chain in { type filter hook input priority 0; iifname \"eth0\" ct state new drop; } }",
+        "table inet own { chain in { type filter hook input priority 0; iifname \"eth0\" ct state new drop; }; }",
     );
     world.wait_until_joined();
     let (client, _server) = talk(&world);
