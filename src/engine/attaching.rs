@@ -404,7 +404,10 @@ impl Engine {
     pub(super) fn sharing_timeout(&self) -> Option<Instant> {
         let look = (!self.sharing.silent.is_empty()).then_some(self.sharing.look);
         let anew = self.sharing.anew.then_some(self.sharing.look);
-        [self.sharing.again, look, anew, self.copying_timeout(), self.calling_timeout()].into_iter().flatten().min()
+        [self.sharing.again, look, anew, self.copying_timeout(), self.calling_timeout()]
+            .into_iter()
+            .flatten()
+            .min()
     }
 
     pub(super) fn handle_sharing_timeout(&mut self, now: Instant, out: &mut Outbox) {

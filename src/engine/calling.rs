@@ -80,7 +80,8 @@ impl Calling {
 impl Engine {
     /// Where a station is that is here, if this peer may know: another gateway of a room with a key.
     pub(super) fn place_of(&self, peer: PeerId, station: Ipv6Addr) -> Option<SocketAddr> {
-        let world = self.world.as_ref().filter(|world| self.tunnels.has_room_key() && world.is_sister(peer))?;
+        let world =
+            self.world.as_ref().filter(|world| self.tunnels.has_room_key() && world.is_sister(peer))?;
         let claim = self.sharing.claims.get(station)?;
         let slot = *world.slots.get(&world.shared_host(station.into())?.1)?;
         let at = self.tunnels.endpoint(slot)?.address;

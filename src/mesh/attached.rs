@@ -154,7 +154,8 @@ mod tests {
         ] {
             assert_eq!(Entry::read(&entry.to_bytes()), Some(entry));
         }
-        for seen in [([224, 0, 0, 1], 1).into(), ([192, 0, 2, 7], 0).into(), (Ipv6Addr::LOCALHOST, 1).into()] {
+        for seen in [([224, 0, 0, 1], 1).into(), ([192, 0, 2, 7], 0).into(), (Ipv6Addr::LOCALHOST, 1).into()]
+        {
             assert_eq!(Entry::read(&Entry { seen: Some(seen), ..known }.to_bytes()), None, "{seen}");
         }
         let question = Entry { seen: Some(([192, 0, 2, 7], 1).into()), ..Entry::question(at(3), 9) };

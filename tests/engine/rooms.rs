@@ -270,7 +270,8 @@ fn a_claim_counts_from_gateways_of_the_room_alone() {
     let mut town = puppets();
     let [laptop, printer, gw2, bobs, phone] =
         [LAPTOP, PRINTER, GW2, BOBS_GW, PHONE].map(|path| v6(town.v6(path)));
-    let claim = |station, gateway, epoch| Entry { station, claim: Claim { epoch, gateway }, seen: None }.to_bytes();
+    let claim =
+        |station, gateway, epoch| Entry { station, claim: Claim { epoch, gateway }, seen: None }.to_bytes();
     let mut tell = |from: &str, entry, expected: (&str, u64)| {
         let before = town.drops(GW1, "foreign_claim");
         town.send(from, &say(from, &Message::Attached(&[entry])));

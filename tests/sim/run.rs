@@ -118,7 +118,14 @@ impl Sum {
         println!(
             "flows: {} delivered, {} of them where only a relay joins, {} denied, {} without a path, {} in another's name, \
              {} uncertain, {} went on at another gateway; {} stations were called by their room",
-            self.delivered, self.relayed, self.denied, self.pathless, self.lies, self.uncertain, self.went_on, self.called
+            self.delivered,
+            self.relayed,
+            self.denied,
+            self.pathless,
+            self.lies,
+            self.uncertain,
+            self.went_on,
+            self.called
         );
         println!(
             "{:<22}{:>8}{:>10}{:>10}{:>10}",

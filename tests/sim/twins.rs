@@ -11,6 +11,8 @@ use crate::town::{End, Town};
 
 /// Answers of a station at its new gateway, of which one gets there.
 const TRIES: usize = 12;
+/// One that knows its room keeps its session, until WireGuard has waited for an answer for 15 s.
+const KEYED_TRIES: usize = 30;
 const DRAWS: usize = 150;
 /// A room's gateway that dies is missed within six seconds, and then handshakes have to find their turn.
 const CALLED_WITHIN: Time = 15 * SECOND;
@@ -63,7 +65,9 @@ impl Town {
             let Some(twin) = self.twin_of(gateway).filter(|_| self.gateways[gateway].keyed.is_some()) else {
                 return false;
             };
-            let agrees = self.is_up(gateway, twin) && self.is_up(twin, gateway) && !self.internet.conditions.partitioned;
+            let agrees = self.is_up(gateway, twin)
+                && self.is_up(twin, gateway)
+                && !self.internet.conditions.partitioned;
             let is_alone = self.gateways[gateway].is_on() && !self.gateways[twin].is_on();
             !(agrees || is_alone)
         })
@@ -83,7 +87,9 @@ impl Town {
             let station = &self.stations[*id];
             let row = rows.iter().find(|row| row.up && row.peer.to_string() == station.path);
             station.gateway == from
-                && row.and_then(|row| row.endpoint).is_some_and(|at| self.internet.is_open(site, at, self.now))
+                && row
+                    .and_then(|row| row.endpoint)
+                    .is_some_and(|at| self.internet.is_open(site, at, self.now))
         };
         (0..self.stations.len()).filter(can_be).collect()
     }
@@ -101,7 +107,8 @@ impl Town {
         let is_told = self.is_up(from, to) && self.is_up(to, from);
         let is_killed = rng.per_mille(600);
         if is_killed {
-            let called = if self.gateways[from].keyed.is_some() { self.callable(from, to) } else { Vec::new() };
+            let called =
+                if self.gateways[from].keyed.is_some() { self.callable(from, to) } else { Vec::new() };
             self.note(Some(self.gateways[from].host), "is killed");
             self.gateways[from].stop();
             self.wait_for_calls(&called, to);
@@ -115,7 +122,7 @@ impl Town {
             }
         }
         if is_told {
-            self.go_on(&answers);
+            self.go_on(&answers, if self.gateways[from].keyed.is_some() { KEYED_TRIES } else { TRIES });
         }
         if is_killed {
             self.run(self.now + *rng.pick(&[1, 20, 200]) * SECOND);
@@ -164,7 +171,7 @@ impl Town {
     }
 
     /// What answers a flow gets there from the new gateway, without the other end having said a word.
-    fn go_on(&mut self, answers: &[u64]) {
+    fn go_on(&mut self, answers: &[u64], tries: usize) {
         let Conditions { loss, partitioned, .. } = self.internet.conditions;
         let mut left: Vec<u64> = answers.to_vec();
         left.retain(|&id| {
@@ -174,7 +181,7 @@ impl Town {
         if loss > 0 || partitioned {
             return;
         }
-        for _ in 0..TRIES {
+        for _ in 0..tries {
             left.retain(|&id| !self.is_delivered(id));
             left.iter().for_each(|&id| self.send(id));
             self.run(self.now + SECOND);
