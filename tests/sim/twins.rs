@@ -73,7 +73,8 @@ impl Town {
         })
     }
 
-    /// Stations whose gateway is about to die and that the other one can call: where that one was told that they are.
+    /// Stations whose gateway is about to die and that the other one can call: where that one was told that they are, which
+    /// is the outside of a translator that both may be behind.
     fn callable(&mut self, from: usize, to: usize) -> Vec<usize> {
         let sound = [from, to].into_iter().all(|id| self.gateways[id].wall == Wall::True);
         let Conditions { loss, partitioned, .. } = self.internet.conditions;
@@ -87,6 +88,7 @@ impl Town {
             let station = &self.stations[*id];
             let row = rows.iter().find(|row| row.up && row.peer.to_string() == station.path);
             station.gateway == from
+                && self.internet.hosts[station.host].site != site
                 && row
                     .and_then(|row| row.endpoint)
                     .is_some_and(|at| self.internet.is_open(site, at, self.now))
