@@ -286,10 +286,10 @@ fn waiting(port: &mut UdpPort) -> Vec<Vec<Vec<u8>>> {
     let mut slots = ReceiveSlots::default();
     let mut read = |queue: usize| {
         let mut all = Vec::new();
-        let each = |datagrams: &mut [vpmesh::engine::Datagram<'_>]| {
+        let mut each = |datagrams: &mut [vpmesh::engine::Datagram<'_>]| {
             all.extend(datagrams.iter().map(|datagram| datagram.bytes.to_vec()));
         };
-        port.receive(queue, &mut slots, now(), each).unwrap();
+        while port.receive(queue, &mut slots, now(), &mut each).unwrap() == Batch::More {}
         all
     };
     (0..3).map(&mut read).collect()

@@ -20,7 +20,7 @@ use crate::os::batch::Batch;
 const SLOT: usize = 64 * 1024;
 
 /// Trains read at once: more would make whoever is behind them wait, and take memory that stays.
-pub(super) const TRAINS: usize = 4;
+pub(super) const TRAINS: usize = 2;
 /// What is longer than this, in bytes, is read as trains are.
 const LONG: usize = 8 * 1024;
 
