@@ -6,7 +6,6 @@
 //! it lets nobody else in) is left to its own timers. That a gateway died is noticed within seconds: the gateways of the
 //! room ask each other for a sign while one has stations that another could call.
 
-use std::collections::BTreeMap;
 use std::net::{Ipv6Addr, SocketAddr};
 use std::time::{Duration, Instant};
 
@@ -32,7 +31,7 @@ const MOVED: Duration = Duration::from_secs(1);
 /// Where stations at other gateways of the room are, in the order of their addresses; and who is called.
 #[derive(Debug)]
 pub(super) struct Calling {
-    places: BTreeMap<Ipv6Addr, Place>,
+    places: Vec<Place>,
     /// When the first of them is to be called, or given up.
     next: Option<Instant>,
     /// Stations here that others are to be told the new place of, and when.
@@ -43,6 +42,7 @@ pub(super) struct Calling {
 
 #[derive(Debug)]
 struct Place {
+    station: Ipv6Addr,
     at: SocketAddr,
     rounds: u8,
     rest: Instant,
@@ -69,11 +69,11 @@ impl Call {
 
 impl Calling {
     pub(super) fn new(now: Instant) -> Self {
-        Self { places: BTreeMap::new(), next: None, moved: Vec::new(), tell: now, sign: now }
+        Self { places: Vec::new(), next: None, moved: Vec::new(), tell: now, sign: now }
     }
 
     pub(super) fn retain(&mut self, stays: impl Fn(Ipv6Addr) -> bool) {
-        self.places.retain(|&station, _| stays(station));
+        self.places.retain(|place| stays(place.station));
     }
 }
 
@@ -92,13 +92,11 @@ impl Engine {
     pub(super) fn handle_place(&mut self, station: Ipv6Addr, at: SocketAddr, now: Instant) {
         let allowed = self.world.as_ref().is_some_and(|world| may_be_told(world, at));
         if self.tunnels.has_room_key() && allowed {
-            let place = self.sharing.calling.places.entry(station).or_insert(Place {
-                at,
-                rounds: 0,
-                rest: now,
-                call: Call::None,
-            });
-            (place.at, place.rounds) = (at, 0);
+            let places = &mut self.sharing.calling.places;
+            match places.binary_search_by_key(&station, |place| place.station) {
+                Ok(known) => (places[known].at, places[known].rounds) = (at, 0),
+                Err(new) => places.insert(new, Place { station, at, rounds: 0, rest: now, call: Call::None }),
+            }
         }
     }
 
@@ -135,8 +133,8 @@ impl Engine {
     pub(super) fn call_stations(&mut self, now: Instant) {
         let Some(world) = self.world.as_ref().filter(|_| self.tunnels.has_room_key()) else { return };
         let calling = &mut self.sharing.calling;
-        for (&station, place) in &mut calling.places {
-            let slot = world.shared_host(station.into()).and_then(|(_, host)| world.slots.get(&host));
+        for place in &mut calling.places {
+            let slot = world.shared_host(place.station.into()).and_then(|(_, host)| world.slots.get(&host));
             let is_up = slot.is_none_or(|&slot| self.tunnels.is_connected(slot));
             if place.call == Call::None && place.rounds < ROUNDS && place.rest <= now && !is_up {
                 place.call = Call::Due(now);
@@ -186,10 +184,10 @@ impl Engine {
         }
         if self.sharing.calling.next.is_some_and(|at| at <= now) {
             let mut places = std::mem::take(&mut self.sharing.calling.places);
-            for (&station, place) in &mut places {
-                self.call(station, place, now);
+            for place in &mut places {
+                self.call(place, now);
             }
-            self.sharing.calling.next = places.values().filter_map(|place| place.call.at()).min();
+            self.sharing.calling.next = places.iter().filter_map(|place| place.call.at()).min();
             self.sharing.calling.places = places;
         }
     }
@@ -207,9 +205,9 @@ impl Engine {
         }
     }
 
-    fn call(&mut self, station: Ipv6Addr, place: &mut Place, now: Instant) {
+    fn call(&mut self, place: &mut Place, now: Instant) {
         let found = self.world.as_ref().and_then(|world| {
-            let (_, host) = world.shared_host(station.into())?;
+            let (_, host) = world.shared_host(place.station.into())?;
             Some((world, *world.slots.get(&host)?))
         });
         let Some((world, slot)) = found else {
@@ -218,7 +216,7 @@ impl Engine {
         };
         match place.call {
             Call::Due(at) if at <= now => {
-                if self.tunnels.is_connected(slot) || !self.is_orphan(world, station) {
+                if self.tunnels.is_connected(slot) || !self.is_orphan(world, place.station) {
                     place.call = Call::None;
                 } else if self.tunnels.call(slot, place.at, now) {
                     place.call = Call::Until(now + PATIENCE);
