@@ -156,6 +156,7 @@ impl Engine {
                     self.ask_for_addresses(peer, now);
                     self.ask_for_passage(peer, now);
                     self.ask_relays(peer, now, out);
+                    self.seek_by_relays(peer, now);
                 }
                 TunnelEvent::Silent(peer) if self.paths.follows(peer) => self.paths.handle_silent(peer, now),
                 TunnelEvent::Silent(peer) => self.ask_for_passage(peer, now),

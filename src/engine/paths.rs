@@ -16,7 +16,7 @@ use crate::base::{DropReason, VirtualEndpoint};
 use crate::mesh::accept::hash;
 use crate::mesh::paths::{Kind, PathView, Paths, Seen, Wish, is_probeable};
 use crate::mesh::probing::{Candidates, Probing};
-use crate::mesh::relaying::Introduction;
+use crate::mesh::relaying::{GOES_ON, Introduction};
 use crate::mesh::wire::Message;
 use crate::table::PeerId;
 use crate::tunnel::Endpoint;
@@ -157,13 +157,13 @@ impl Engine {
         now: Instant,
     ) {
         let at = channel_endpoint(relay, introduction.channel).address;
-        // Of one relay, the last one is what it knows.
+        // Of one relay, the last one is what it knows, and the last one that goes on at another.
         let views = self.paths.view(peer, now).map(|view| view.paths).unwrap_or_default();
         let through = |at| match VirtualEndpoint::of(at) {
-            Some(VirtualEndpoint::Relay { slot, .. }) => Some(PeerId(slot.into())),
+            Some(VirtualEndpoint::Relay { slot, channel }) => Some((slot, channel & GOES_ON)),
             _ => None,
         };
-        for old in views.iter().filter(|view| view.at != at && through(view.at) == Some(relay)) {
+        for old in views.iter().filter(|view| view.at != at && through(view.at) == through(at)) {
             self.paths.remove(peer, old.at, now);
         }
         self.paths.add(peer, at, Kind::Relay, now);

@@ -38,6 +38,9 @@ pub enum Relaying {
     Ended { channel: u32 },
 }
 
+/// Channels that go on at another relay have this bit in their number, and all others have not.
+pub const GOES_ON: u32 = 1 << 31;
+
 /// What frames of one direction look like.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Terms {

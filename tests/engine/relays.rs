@@ -13,6 +13,7 @@ const CELLAR: &str = "alice/cellar/gw";
 const DEN: &str = "bob/den/gw";
 const HILL: &str = "alice/hill";
 const DALE: &str = "alice/dale";
+const GLEN: &str = "alice/glen";
 const LAPTOP: &str = "alice/attic/laptop";
 const NAS: &str = "alice/cellar/nas";
 const TV: &str = "bob/den/tv";
@@ -134,6 +135,30 @@ fn a_relay_that_begins_anew_is_a_way_again_within_seconds() {
         town.restart(relay);
         let seconds = seconds_until_passing(&mut town);
         assert!(seconds <= 12, "{relay}: {seconds} s");
+    }
+}
+
+#[test]
+fn where_a_relay_does_not_know_yet_that_it_lost_one_of_both_two_do_within_seconds() {
+    let apart = [ATTIC, CELLAR];
+    let mut town = with_dale(&[apart]);
+    seconds_until_passing(&mut town);
+    town.cut(&[apart, [ATTIC, DALE], [CELLAR, HILL]]);
+    let seconds = seconds_until_passing(&mut town);
+    assert!(seconds <= 12, "{seconds} s");
+}
+
+#[test]
+fn a_chain_goes_on_at_a_third_relay_when_the_second_lost_the_gateway() {
+    // The chain is by one of the two.
+    for lost in [DALE, GLEN] {
+        let alice = alice().relay("dale").at(5).relay("glen").at(6);
+        let cuts = [[ATTIC, CELLAR], [ATTIC, DALE], [ATTIC, GLEN], [CELLAR, HILL], [CELLAR, lost]];
+        let mut town = town_of(alice, &[HILL, DALE, GLEN], &cuts[..4]);
+        seconds_until_passing(&mut town);
+        town.cut(&cuts);
+        let seconds = seconds_until_passing(&mut town);
+        assert!(seconds <= 20, "{lost}: {seconds} s");
     }
 }
 

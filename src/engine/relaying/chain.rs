@@ -21,9 +21,6 @@ impl Engine {
         let other = self.tunnels.peer_by_key(&wanted).ok_or(DropReason::NoRoute)?;
         let Side { world, relay, judged, legs } = self.relay_side()?;
         let key = world.roles.get(&gateway).map(|role| role.key).ok_or(DropReason::NoRoute)?;
-        if relay.has_leg(other) {
-            return self.handle_open(gateway, wanted, now, out);
-        }
         let may = relay.handle_open_far(gateway, other, now, || could_talk(world, judged, gateway, other));
         match may {
             Ok(Some(channel)) => {

@@ -11,6 +11,8 @@ use crate::table::PeerId;
 
 /// How often relays are asked for a channel to one peer.
 const ASK_EVERY: Duration = Duration::from_secs(2);
+/// Who is asked for again within this time was not found.
+const NOT_FOUND: Duration = Duration::from_secs(120);
 
 impl Engine {
     /// A relay says that a channel leads to a gateway.
@@ -51,7 +53,8 @@ impl Engine {
         }
     }
 
-    /// Asks every relay for a channel to a gateway that is not to be found, now and then.
+    /// Asks every relay for a channel to a gateway that is not to be found, now and then. Where that did not help, they are
+    /// asked for chains of two at once: a relay may not know yet that it lost the other gateway, or not answer at all.
     pub(in crate::engine) fn ask_relays(&mut self, peer: PeerId, now: Instant, out: &mut Outbox) {
         let Some(key) = self.world.as_ref().and_then(|world| {
             world.room_behind(peer)?;
@@ -59,32 +62,46 @@ impl Engine {
         }) else {
             return;
         };
-        let asked = self.relaying.asked.get(&peer);
-        if self.relaying.relay.is_some()
-            || asked.is_some_and(|asked| now.saturating_duration_since(asked.at) < ASK_EVERY)
-        {
+        let since = self.relaying.asked.get(&peer).map(|asked| now.saturating_duration_since(asked.at));
+        if self.relaying.relay.is_some() || since.is_some_and(|since| since < ASK_EVERY) {
             return;
         }
+        let is_cut_off = !self.tunnels.is_connected(peer) || self.paths.is_lost(peer);
+        let further = is_cut_off && since.is_some_and(|since| since < NOT_FOUND);
         let relays: Vec<_> = self.relaying.legs.registered().collect();
         if relays.is_empty() {
             return;
         }
-        self.relaying.asked.insert(peer, Asked { at: now, not_here: 0 });
+        self.relaying.asked.insert(peer, Asked { at: now, refused: 0, further });
         for relay in relays {
             self.say(relay, Said::Open { peer: key }, now, out);
+            if further {
+                self.say(relay, Said::OpenFar { peer: key }, now, out);
+            }
         }
     }
 
-    /// A relay does not have a gateway. When none has, they are asked for a chain of two.
+    /// A peer did not answer where it was tried: it is asked on every channel to it at once.
+    pub(in crate::engine) fn seek_by_relays(&mut self, peer: PeerId, now: Instant) {
+        let channels = self.relaying.channels_to(peer);
+        if channels.len() > 1 && !self.tunnels.is_connected(peer) {
+            let place = |(relay, channel)| channel_endpoint(relay, channel).address;
+            let places: Vec<_> = channels.into_iter().map(place).collect();
+            self.tunnels.seek(peer, &places, now);
+        }
+    }
+
+    /// A relay has no channel to a gateway. When none has, they are asked for a chain of two.
     pub(super) fn ask_further(&mut self, wanted: PublicKey, now: Instant, out: &mut Outbox) {
         let Some(asked) =
             self.tunnels.peer_by_key(&wanted).and_then(|peer| self.relaying.asked.get_mut(&peer))
         else {
             return;
         };
-        asked.not_here += 1;
+        asked.refused += 1;
         let relays: Vec<_> = self.relaying.legs.registered().collect();
-        if asked.not_here == relays.len() {
+        if !asked.further && asked.refused >= relays.len() {
+            asked.further = true;
             for relay in relays {
                 self.say(relay, Said::OpenFar { peer: wanted }, now, out);
             }
@@ -106,7 +123,7 @@ impl Engine {
             gateways.filter(|(peer, _)| is_missed(**peer)).map(|(&peer, role)| (role.key, peer)).collect();
         missed.sort_unstable();
         for (key, peer) in missed {
-            self.relaying.asked.entry(peer).or_insert(Asked { at: now, not_here: 0 });
+            self.relaying.asked.entry(peer).or_insert(Asked { at: now, refused: 0, further: false });
             self.say(relay, Said::Open { peer: key }, now, out);
         }
     }

@@ -50,8 +50,10 @@ pub(super) struct Relaying {
 #[derive(Debug)]
 struct Asked {
     at: Instant,
-    /// How many said that it is not there.
-    not_here: usize,
+    /// How many have none.
+    refused: usize,
+    /// They were asked for a chain of two.
+    further: bool,
 }
 
 impl Relaying {
@@ -219,9 +221,10 @@ impl Engine {
             }
             Said::Refused { peer: wanted, why } => {
                 tracing::debug!(peer = %wanted, why = why.sentence(), "relay refused a channel");
-                if why == Refusal::NotHere {
-                    self.ask_further(wanted, now, out);
+                if why == Refusal::NotRegistered {
+                    self.relaying.legs.handle_moved(peer, now);
                 }
+                self.ask_further(wanted, now, out);
                 Ok(())
             }
         }

@@ -2,7 +2,7 @@
 
 use std::time::Instant;
 
-use hashbrown::{HashMap, HashSet};
+use hashbrown::HashMap;
 
 use super::{Relaying, could_talk};
 use crate::base::{DropReason, PublicKey};
@@ -89,10 +89,16 @@ impl Engine {
     ) -> Result<(), DropReason> {
         let ours = self.terms(gateway).ok_or(DropReason::NoRoute)?;
         let observed = self.observed(gateway);
-        let Side { world, relay, .. } = self.relay_side()?;
+        let Side { world, relay, legs, .. } = self.relay_side()?;
         let owner = world.owner_behind(gateway).ok_or(DropReason::NotControl)?;
         match relay.handle_register(gateway, owner, theirs, ours, now)? {
-            Some(terms) => self.say(gateway, Said::Registered { terms, observed }, now, out),
+            Some(terms) => {
+                if terms == ours {
+                    // A relay that begins anew knows nothing of this one either.
+                    legs.handle_moved(gateway, now);
+                }
+                self.say(gateway, Said::Registered { terms, observed }, now, out);
+            }
             None => self.say(gateway, Said::Refused { peer: self.own_key, why: Refusal::Full }, now, out),
         }
         Ok(())
@@ -137,8 +143,8 @@ impl Engine {
         }
         let relay = relay.get_or_insert_with(|| Relay::new(Quota::default(), now));
         let owner_of = |peer| world.owner_behind(peer);
-        let pairs: HashSet<_> =
-            relay.pairs().into_iter().filter(|&(a, b)| could_talk(world, judged, a, b)).collect();
+        let mut pairs = relay.pairs();
+        pairs.retain(|&(a, b)| could_talk(world, judged, a, b));
         relay.handle_reload(owner_of, |a, b| pairs.contains(&(a, b)), now);
     }
 

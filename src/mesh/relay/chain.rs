@@ -2,17 +2,22 @@
 //!
 //! The one registers with the other like a gateway, and has it extend a channel to the far gateway. Each of the two
 //! judges the pair. A chain has two relays and never more: what a relay asks for is not asked for again.
+//!
+//! Gateways ask for one also where a relay believes that it has both: one that is cut off goes without a word. So neither
+//! kind of channel is ever in the other's place, and a chain that only one end still speaks on gives way to another.
 
 use std::time::{Duration, Instant};
 
-use super::{CHANNELS_MAX, Onward, Passed, Relay, pair};
+use super::{CHANNELS_MAX, Channel, Onward, Pair, Passed, Relay, pair};
 use crate::base::DropReason;
-use crate::mesh::relaying::Refusal;
+use crate::mesh::relaying::{GOES_ON, Refusal};
 use crate::roster::OwnerId;
 use crate::table::PeerId;
 
 /// How long another relay may take to extend a channel, and how long one that carries nothing is safe from another way.
 pub(super) const EXTENDS_WITHIN: Duration = Duration::from_secs(10);
+/// One end of a channel speaks, and the other has not for so long: it does not hear.
+pub(super) const SILENT: Duration = Duration::from_secs(5);
 
 impl Relay {
     /// A gateway asks for a channel to one that is not here: the one that there is, or other relays are to be asked. One
@@ -31,7 +36,7 @@ impl Relay {
         if other == gateway || !could_flow() {
             return Err(Refusal::Policy);
         }
-        if let Some(&channel) = self.by_pair.get(&pair(gateway, other))
+        if let Some(&channel) = self.chains.get(&pair(gateway, other))
             && !self.gives_way(channel, now)
         {
             return Ok(Some(channel));
@@ -60,9 +65,10 @@ impl Relay {
             return Err(Refusal::NotHere);
         }
         let pair = pair(from, to);
-        if let Some(&channel) = self.by_pair.get(&pair) {
+        if let Some(&channel) = self.chains.get(&pair) {
             if self.is_extended_to(channel, relay) {
-                return Ok(channel);
+                // Another relay may have it, and is to be heard.
+                return if self.is_silent(channel, to) { Err(Refusal::NotHere) } else { Ok(channel) };
             }
             // Who asks has lost its end of one that was extended there.
             let lost = self.channels.get(&channel).is_some_and(|channel| channel.has_end(relay));
@@ -73,9 +79,24 @@ impl Relay {
         if !could_flow() {
             return Err(Refusal::Policy);
         }
-        self.insert(pair, from_owner, now, |channel| {
+        self.insert_chain(pair, from_owner, now, |channel| {
             [relay, to].map(|node| Onward { node, channel, is_far: false })
         })
+    }
+
+    fn insert_chain(
+        &mut self,
+        pair: Pair,
+        owner: OwnerId,
+        now: Instant,
+        ends: impl FnOnce(u32) -> [Onward; 2],
+    ) -> Result<u32, Refusal> {
+        if let Some(&before) = self.chains.get(&pair) {
+            self.close(before);
+        }
+        let channel = self.insert(pair, owner, GOES_ON, now, ends)?;
+        self.chains.insert(pair, channel);
+        Ok(channel)
     }
 
     /// Another relay extended a channel that was asked for: the gateway's own, which goes on there. `None`: there is a
@@ -96,17 +117,17 @@ impl Relay {
         let asked = self.asked.remove(&pair);
         if let Some(&known) = self.by_onward.get(&(relay, onward)) {
             // Asked for twice, or the gateway began anew: its channel is what it was, if it is its.
-            let is_same = self.by_pair.get(&pair) == Some(&known);
+            let is_same = self.chains.get(&pair) == Some(&known);
             return Ok(is_same.then_some(known));
         }
         asked.ok_or(Refusal::NotHere)?;
-        if let Some(&channel) = self.by_pair.get(&pair) {
+        if let Some(&channel) = self.chains.get(&pair) {
             let crossed = self.is_extended_to(channel, relay);
             if !(self.gives_way(channel, now) || crossed && goes_first) {
                 return Ok(None);
             }
         }
-        let channel = self.insert(pair, owner, now, |channel| {
+        let channel = self.insert_chain(pair, owner, now, |channel| {
             let near = Onward { node: from, channel, is_far: false };
             [near, Onward { node: relay, channel: onward, is_far: true }]
         })?;
@@ -120,12 +141,19 @@ impl Relay {
         ends.into_iter().flatten().any(|end| end.node == relay && !end.is_far)
     }
 
-    /// Whether a channel may be replaced by another way between the two: it leads through another relay, and carries
-    /// nothing.
-    pub(super) fn gives_way(&self, channel: u32, now: Instant) -> bool {
-        self.channels.get(&channel).is_none_or(|channel| {
-            !channel.is_direct() && now.saturating_duration_since(channel.used) > EXTENDS_WITHIN
+    /// Whether a chain may be replaced by another way between the two: it carries nothing, or in one direction only.
+    fn gives_way(&self, channel: u32, now: Instant) -> bool {
+        self.channels.get(&channel).is_none_or(|found| {
+            now.saturating_duration_since(found.used()) > EXTENDS_WITHIN
+                || found.ends.iter().any(|end| self.is_silent(channel, end.node))
         })
+    }
+
+    /// Whether this end of a channel leaves the other one without an answer.
+    fn is_silent(&self, channel: u32, end: PeerId) -> bool {
+        let Some(Channel { ends, heard, .. }) = self.channels.get(&channel) else { return false };
+        let at = usize::from(ends[1].node == end);
+        heard[1 - at].saturating_duration_since(heard[at]) > SILENT
     }
 
     /// Where a frame goes that came on this channel of another relay, with which this one registered.

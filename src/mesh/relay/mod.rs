@@ -15,10 +15,10 @@ mod share;
 
 use std::time::{Duration, Instant};
 
-use hashbrown::HashMap;
+use hashbrown::{HashMap, HashSet};
 
 use super::frame::{FRAME_OVERHEAD, FrameHeader, ReplayWindow, read_frame, write_frame};
-use super::relaying::{Refusal, Terms};
+use super::relaying::{GOES_ON, Refusal, Terms};
 use crate::base::DropReason;
 use crate::packet::TokenBucket;
 use crate::roster::OwnerId;
@@ -46,8 +46,11 @@ pub struct Relay {
     quota: Quota,
     legs: HashMap<PeerId, Leg>,
     channels: HashMap<u32, Channel>,
-    /// The channel between two gateways.
+    /// The channel between two gateways that are here.
     by_pair: HashMap<Pair, u32>,
+    /// The one between two of which one is at another relay. A pair may have both, and uses what works: that a gateway was
+    /// here a moment ago says little.
+    chains: HashMap<Pair, u32>,
     /// Channels of other relays that channels here go on in.
     by_onward: HashMap<(PeerId, u32), u32>,
     /// Pairs for which other relays are asked, and since when.
@@ -100,7 +103,8 @@ struct Channel {
     ends: [Onward; 2],
     /// Whose share it is in: the one's that opened it.
     owner: OwnerId,
-    used: Instant,
+    /// When each end had its last frame.
+    heard: [Instant; 2],
 }
 
 impl Relay {
@@ -111,6 +115,7 @@ impl Relay {
             legs: HashMap::new(),
             channels: HashMap::new(),
             by_pair: HashMap::new(),
+            chains: HashMap::new(),
             by_onward: HashMap::new(),
             asked: HashMap::new(),
             ended: Vec::new(),
@@ -171,23 +176,16 @@ impl Relay {
         let other = other.filter(|other| *other != gateway && self.legs.contains_key(other));
         let other = other.ok_or(Refusal::NotHere)?;
         let pair = pair(gateway, other);
-        // Who is here itself needs no other relay's word for where it is.
-        if let Some(&channel) = self.by_pair.get(&pair)
-            && self.channels.get(&channel).is_some_and(Channel::is_direct)
-        {
+        if let Some(&channel) = self.by_pair.get(&pair) {
             return Ok(channel);
         }
         if !could_flow() {
             return Err(Refusal::Policy);
         }
-        self.insert(pair, owner, now, |channel| {
-            [gateway, other].map(|node| Onward { node, channel, is_far: false })
-        })
-    }
-
-    #[must_use]
-    pub fn has_leg(&self, node: PeerId) -> bool {
-        self.legs.contains_key(&node)
+        let ends = |channel| [gateway, other].map(|node| Onward { node, channel, is_far: false });
+        let channel = self.insert(pair, owner, 0, now, ends)?;
+        self.by_pair.insert(pair, channel);
+        Ok(channel)
     }
 
     /// The owner of a leg that has a wish left.
@@ -196,28 +194,30 @@ impl Relay {
         if leg.wishes.take(now) { Ok(leg.owner) } else { Err(Refusal::Full) }
     }
 
+    /// A channel with these bits in its number.
     fn insert(
         &mut self,
         pair: Pair,
         owner: OwnerId,
+        bits: u32,
         now: Instant,
         ends: impl FnOnce(u32) -> [Onward; 2],
     ) -> Result<u32, Refusal> {
-        if let Some(&before) = self.by_pair.get(&pair) {
-            self.close(before);
-        }
         let share = self.owners.entry(owner).or_insert_with(|| Share::new(self.quota, now));
         if share.channels >= self.quota.channels || self.channels.len() >= CHANNELS_MAX {
             return Err(Refusal::Full);
         }
         share.channels += 1;
-        while self.channels.contains_key(&self.next_channel) {
-            self.next_channel = self.next_channel.wrapping_add(1);
+        let mut next = || {
+            let number = self.next_channel & !GOES_ON;
+            self.next_channel = number.wrapping_add(1);
+            number | bits
+        };
+        let mut channel = next();
+        while self.channels.contains_key(&channel) {
+            channel = next();
         }
-        let channel = self.next_channel;
-        self.next_channel = channel.wrapping_add(1);
-        self.channels.insert(channel, Channel { pair, ends: ends(channel), owner, used: now });
-        self.by_pair.insert(pair, channel);
+        self.channels.insert(channel, Channel { pair, ends: ends(channel), owner, heard: [now; 2] });
         Ok(channel)
     }
 
@@ -239,12 +239,9 @@ impl Relay {
 
     fn pass(&mut self, node: PeerId, channel: u32, len: usize, now: Instant) -> Result<Passed, DropReason> {
         let channel = self.channels.get_mut(&channel).ok_or(DropReason::NoChannel)?;
-        let onward = match channel.ends {
-            [a, b] if a.node == node => b,
-            [a, b] if b.node == node => a,
-            _ => return Err(DropReason::NoChannel),
-        };
-        channel.used = now;
+        let from = channel.ends.iter().position(|end| end.node == node).ok_or(DropReason::NoChannel)?;
+        let onward = channel.ends[1 - from];
+        channel.heard[from] = now;
         // A gateway's frames are in its own owner's share, what comes by another relay in the channel's.
         let own = [channel.pair.0, channel.pair.1].contains(&node).then(|| self.legs.get(&node)).flatten();
         let owner = own.map_or(channel.owner, |leg| leg.owner);
@@ -290,11 +287,7 @@ impl Relay {
         could_flow: impl Fn(PeerId, PeerId) -> bool,
         now: Instant,
     ) {
-        for gateway in self.legs.keys().copied().collect::<Vec<_>>() {
-            if owner_of(gateway).is_none() {
-                self.remove_gateway(gateway);
-            }
-        }
+        self.remove_gateways(|gateway, _| owner_of(gateway).is_none());
         self.retain_channels(|channel| {
             let (one, other) = channel.pair;
             owner_of(one).is_some() && owner_of(other).is_some() && could_flow(one, other)
@@ -324,18 +317,24 @@ impl Relay {
             return;
         }
         self.swept = now;
-        let silent = |leg: &Leg| now.saturating_duration_since(leg.registered) > LEG_LASTS;
-        let gone: Vec<_> = self.legs.iter().filter(|(_, leg)| silent(leg)).map(|(&id, _)| id).collect();
-        for gateway in gone {
-            self.remove_gateway(gateway);
-        }
-        self.retain_channels(|channel| now.saturating_duration_since(channel.used) <= CHANNEL_LASTS);
+        self.remove_gateways(|_, leg| now.saturating_duration_since(leg.registered) > LEG_LASTS);
+        self.retain_channels(|channel| now.saturating_duration_since(channel.used()) <= CHANNEL_LASTS);
         self.asked.retain(|_, since| now.saturating_duration_since(*since) <= EXTENDS_WITHIN);
     }
 
+    /// In an order that is the same in every run, for others are told.
+    fn remove_gateways(&mut self, goes: impl Fn(PeerId, &Leg) -> bool) {
+        let mut gone: Vec<_> =
+            self.legs.iter().filter(|(id, leg)| goes(**id, leg)).map(|(&id, _)| id).collect();
+        gone.sort_unstable();
+        gone.into_iter().for_each(|gateway| self.remove_gateway(gateway));
+    }
+
     fn retain_channels(&mut self, keep: impl Fn(&Channel) -> bool) {
-        let gone: Vec<_> =
+        let mut gone: Vec<_> =
             self.channels.iter().filter(|(_, channel)| !keep(channel)).map(|(&id, _)| id).collect();
+        // As above.
+        gone.sort_unstable();
         for channel in gone {
             self.close(channel);
         }
@@ -343,7 +342,8 @@ impl Relay {
 
     fn close(&mut self, channel: u32) {
         let Some(gone) = self.channels.remove(&channel) else { return };
-        self.by_pair.remove(&gone.pair);
+        let by_pair = if channel & GOES_ON == 0 { &mut self.by_pair } else { &mut self.chains };
+        by_pair.remove(&gone.pair);
         if let Some(share) = self.owners.get_mut(&gone.owner) {
             share.channels = share.channels.saturating_sub(1);
             if share.legs == 0 && share.channels == 0 {
@@ -358,8 +358,8 @@ impl Relay {
 
     /// Pairs of gateways that have a channel.
     #[must_use]
-    pub fn pairs(&self) -> Vec<Pair> {
-        self.by_pair.keys().copied().collect()
+    pub fn pairs(&self) -> HashSet<Pair> {
+        self.by_pair.keys().chain(self.chains.keys()).copied().collect()
     }
 
     /// Gateways that are registered, and channels that are open.
@@ -374,9 +374,9 @@ impl Channel {
         self.ends.iter().any(|end| end.node == node)
     }
 
-    /// Both gateways are here.
-    fn is_direct(&self) -> bool {
-        self.has_end(self.pair.0) && self.has_end(self.pair.1)
+    /// When it last carried something.
+    fn used(&self) -> Instant {
+        self.heard[0].max(self.heard[1])
     }
 
     fn is_of(&self, node: PeerId) -> bool {

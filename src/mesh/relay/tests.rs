@@ -189,15 +189,46 @@ fn a_channel_is_extended_once_and_gives_way_when_it_carries_nothing() {
     assert_eq!(bench.relay.handle_ended(B, other), None, "it is not B's");
     assert_eq!(bench.relay.handle_ended(PeerId(42), other), Some(A));
     assert_eq!(bench.relay.size().1, 0);
-    // It registers here itself, and what a relay says of it is worth nothing any more.
-    let far = extend(&mut bench, DALE, true).unwrap();
-    assert!(bench.register(FAR, ALICE).is_some());
+}
+
+#[test]
+fn what_a_relay_says_of_a_gateway_that_is_here_stands_beside_and_in_nothings_place() {
+    let mut bench = Bench::new(Quota::default());
+    assert!(bench.register(DALE, EVE).is_some() && bench.register(FAR, ALICE).is_some());
     let direct = bench.open(FAR, A).unwrap();
-    assert!(direct != far && bench.send(DALE, far).is_err());
-    assert_eq!((bench.open(A, FAR), bench.send(A, direct)), (Ok(direct), Ok(FAR)));
-    bench.now += EXTENDS_WITHIN + Duration::from_secs(1);
-    assert_eq!(extend(&mut bench, DALE, true), Err(Refusal::Full));
-    assert_eq!(bench.send(FAR, direct), Ok(A));
+    let far = bench.relay.handle_extend(DALE, (FAR, ALICE), A, bench.now, || true).unwrap();
+    assert_eq!((direct & GOES_ON, far & GOES_ON), (0, GOES_ON));
+    assert_eq!((bench.open(A, FAR), bench.open(FAR, A)), (Ok(direct), Ok(direct)));
+    assert_eq!((bench.send(A, direct), bench.send(FAR, direct)), (Ok(FAR), Ok(A)));
+    assert_eq!((bench.send(DALE, far), bench.send(A, far)), (Ok(A), Ok(DALE)));
+    assert_eq!((bench.relay.size().1, bench.relay.pairs().len()), (2, 1));
+    bench.relay.handle_reload(|id| Some(OwnerId(id.0)), |_, _| false, bench.now);
+    assert_eq!((bench.relay.size().1, bench.relay.pairs().len()), (0, 0));
+}
+
+#[test]
+fn a_chain_on_which_one_end_is_silent_is_offered_no_more_and_gives_way() {
+    let mut bench = Bench::new(Quota::default());
+    assert!(bench.register(DALE, EVE).is_some() && bench.register(PeerId(42), EVE).is_some());
+    let extend =
+        |bench: &mut Bench, relay| bench.relay.handle_extend(relay, (FAR, ALICE), A, bench.now, || true);
+    let channel = extend(&mut bench, DALE).unwrap();
+    bench.now += chain::SILENT + Duration::from_secs(1);
+    assert_eq!((bench.send(DALE, channel), extend(&mut bench, DALE)), (Ok(A), Err(Refusal::NotHere)));
+    assert_eq!((bench.send(A, channel), extend(&mut bench, DALE)), (Ok(DALE), Ok(channel)));
+    assert_eq!(extend(&mut bench, PeerId(42)), Err(Refusal::Full));
+    bench.now += chain::SILENT + Duration::from_secs(1);
+    assert_eq!(bench.send(DALE, channel), Ok(A));
+    assert!(extend(&mut bench, PeerId(42)).is_ok_and(|other| other != channel));
+    // The same at the other end of it.
+    assert_eq!(bench.relay.handle_open_far(B, FAR, bench.now, || true), Ok(None));
+    let channel = bench.relay.handle_extended((DALE, false), (B, FAR), 9, bench.now).unwrap().unwrap();
+    assert_eq!(bench.relay.handle_open_far(B, FAR, bench.now, || true), Ok(Some(channel)));
+    bench.now += chain::SILENT + Duration::from_secs(1);
+    assert_eq!(bench.send(B, channel), Ok(DALE));
+    assert_eq!(bench.relay.handle_open_far(B, FAR, bench.now, || true), Ok(None));
+    assert!(bench.relay.handle_extended((PeerId(42), false), (B, FAR), 3, bench.now).unwrap().is_some());
+    assert_eq!(bench.send(B, channel), Err(DropReason::NoChannel));
 }
 
 #[test]
