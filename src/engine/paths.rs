@@ -212,6 +212,7 @@ impl Engine {
                     self.look_at_gateway(peer, now, out);
                     self.seek(peer, now, out);
                 }
+                Wish::Found(peer) => self.handle_up_sharing(peer, now, out),
             }
         }
     }

@@ -45,6 +45,8 @@ pub enum Wish {
     Doubt(PeerId),
     /// Every path that is known is silent.
     Lost(PeerId),
+    /// One works again, in the same session: what was said meanwhile was not heard.
+    Found(PeerId),
 }
 
 /// What the tunnels know of a peer.

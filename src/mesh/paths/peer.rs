@@ -199,6 +199,7 @@ impl Peer {
             (self.introduce, self.look) = (None, now + LOOK_SELDOM);
             return;
         };
+        let was_lost = self.lost > 0;
         if seen.at != self.used {
             self.add(seen.at, Kind::Heard, now);
             self.set_used(seen.at, Why::Found, now);
@@ -207,6 +208,9 @@ impl Peer {
             self.look(seen.packets, now);
         }
         self.choose(id, wishes, now);
+        if was_lost && self.lost == 0 {
+            wishes.push(Wish::Found(id));
+        }
         self.probe(id, ids, dice, wishes, now);
         self.introduce(id, wishes, now);
     }

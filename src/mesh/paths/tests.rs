@@ -13,6 +13,7 @@ struct Bench {
     used: SocketAddr,
     moves: u32,
     lost: u32,
+    found: u32,
     introduced: u32,
     /// When, and to where.
     probes: Vec<(Instant, SocketAddr)>,
@@ -48,6 +49,7 @@ impl Bench {
             moves: 0,
             answered: 0,
             lost: 0,
+            found: 0,
             introduced: 0,
             probes,
             pongs,
@@ -80,6 +82,7 @@ impl Bench {
                     }
                     Wish::Doubt(_) => {}
                     Wish::Lost(_) => self.lost += 1,
+                    Wish::Found(_) => self.found += 1,
                     Wish::Introduce(_) => {
                         self.own += 1;
                         self.introduced += 1;
@@ -145,6 +148,10 @@ fn a_path_that_goes_silent_is_left_within_a_second_and_comes_back_when_it_answer
     bench.answer(&[]);
     bench.pass(seconds(20), 10);
     assert!((1..5).contains(&bench.lost), "{}", bench.lost);
+    assert_eq!(bench.found, 0);
+    bench.answer(&[(1, 5)]);
+    bench.pass(seconds(60), 10);
+    assert_eq!((bench.used, bench.found), (at(1), 1));
 }
 
 #[test]
