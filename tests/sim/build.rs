@@ -84,6 +84,10 @@ impl Town {
         for _ in 0..relays {
             town.add_relay(rng.index(size.owners), &mut rng);
         }
+        let mut division = Rng::new(seed, 9);
+        if division.per_mille(300) {
+            town.divide(&mut division);
+        }
         town.begin();
         town
     }
@@ -218,7 +222,8 @@ impl Town {
     /// A relay, where everybody can reach it.
     fn add_relay(&mut self, owner: usize, rng: &mut Rng) {
         let uplink = if rng.per_mille(750) { Uplink::Open } else { Uplink::Forwarded };
-        let (_, host) = self.add_mesh_host(uplink, rng);
+        let (site, host) = self.add_mesh_host(uplink, rng);
+        self.internet.sites[site].bridges = true;
         let (id, number) = (self.gateways.len(), self.desks[owner].relays.len());
         let (name, endpoint) = (format!("relay{number}"), format!("relay{id}.example"));
         let path = format!("{}/{name}", self.owners[owner]);

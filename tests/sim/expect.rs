@@ -9,6 +9,19 @@ use crate::gateway::{Gateway, Wall};
 use crate::probe::Ask;
 use crate::town::{End, Node, Town};
 
+/// How a flow's two gateways reach each other.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Way {
+    /// They are one.
+    Home,
+    /// One finds the other.
+    Straight,
+    /// Both are registered with a relay.
+    Relay,
+    /// One is registered with one relay and one with another, and these with each other.
+    Chain,
+}
+
 impl Ask {
     fn traffic(&self) -> Traffic {
         match (self.port, self.v6) {
@@ -82,12 +95,23 @@ impl Town {
         question.to.place == Place::Internet && oracle::evaluate(model, &question).0
     }
 
-    /// Whether there is a way, by the map.
-    pub fn path(&mut self, ask: &Ask) -> Result<(), String> {
+    /// The shortest way that there is, by the map.
+    pub fn path(&mut self, ask: &Ask) -> Result<Way, String> {
+        self.path_by(ask, |_| true)
+    }
+
+    /// A gateway whose clock stands can't be held to what its handshakes need, nor can a relay: whether there is a way
+    /// without such ones.
+    pub fn is_certain(&mut self, ask: &Ask) -> bool {
+        self.path_by(ask, |gateway| gateway.wall == Wall::True).is_ok()
+    }
+
+    /// The same by way of those mesh nodes alone that `counts` lets through.
+    fn path_by(&mut self, ask: &Ask, counts: fn(&Gateway) -> bool) -> Result<Way, String> {
         let ends = [self.nodes[ask.from].end, self.nodes[ask.to].end];
         let [first, last] = self.gateways_of(ask);
         for id in [first, last] {
-            if !self.gateways[id].is_on() {
+            if !self.gateways[id].is_on() || !counts(&self.gateways[id]) {
                 return Err(format!("{} is off", self.gateways[id].path));
             }
         }
@@ -100,13 +124,29 @@ impl Town {
                 return Err(format!("{} can't reach its gateway", self.stations[id].path));
             }
         }
-        if first != last && !(self.lists(first, last) && self.lists(last, first)) {
+        if first == last {
+            return Ok(Way::Home);
+        }
+        if !self.know_each_other(first, last) {
             return Err("a gateway is not listed".into());
         }
-        if first != last && !self.meets(first, last) && self.relays_between(first, last).is_empty() {
-            return Err("no way between the gateways".into());
+        if self.meets(first, last) {
+            return Ok(Way::Straight);
         }
-        Ok(())
+        let relays: Vec<_> = (0..self.gateways.len())
+            .filter(|&id| self.may_join(id, [first, last]) && counts(&self.gateways[id]))
+            .collect();
+        let [near, far] = [first, last].map(|gateway| -> Vec<_> {
+            relays.iter().copied().filter(|&relay| self.speak(relay, gateway)).collect()
+        });
+        if near.iter().any(|relay| far.contains(relay)) {
+            return Ok(Way::Relay);
+        }
+        let mut pairs = near.iter().flat_map(|&one| far.iter().map(move |&other| (one, other)));
+        if pairs.any(|(one, other)| self.speak(one, other)) {
+            return Ok(Way::Chain);
+        }
+        Err("no way between the gateways".into())
     }
 
     /// Whether the rosters in force at one gateway list another.
@@ -135,16 +175,25 @@ impl Town {
         self.is_way(one, other) || self.is_way(other, one)
     }
 
-    /// Relays that both gateways can register with, and that know both.
-    pub fn relays_between(&mut self, one: usize, other: usize) -> Vec<usize> {
-        let joins = |town: &mut Self, relay: usize| {
-            town.gateways[relay].is_relay()
-                && town.gateways[relay].is_on()
-                && [one, other].into_iter().all(|gateway| {
-                    town.lists(relay, gateway) && town.lists(gateway, relay) && town.meets(relay, gateway)
-                })
-        };
-        (0..self.gateways.len()).filter(|&relay| joins(self, relay)).collect()
+    fn know_each_other(&self, one: usize, other: usize) -> bool {
+        self.lists(one, other) && self.lists(other, one)
+    }
+
+    /// Whether two mesh nodes of which one is a relay have a session with each other: the one registers with the other.
+    fn speak(&mut self, one: usize, other: usize) -> bool {
+        self.know_each_other(one, other) && self.meets(one, other)
+    }
+
+    /// Whether this is a relay, and by its rosters there could be a flow between what is behind the two gateways. In a chain
+    /// each of the two relays judges so.
+    fn may_join(&self, relay: usize, gateways: [usize; 2]) -> bool {
+        let relay = &self.gateways[relay];
+        let Some(judge) = relay.judge.as_ref().filter(|_| relay.is_on()) else { return false };
+        let [one, other] = gateways.map(|gateway| {
+            let path = self.gateways[gateway].path.parse().ok()?;
+            judge.model().room_of(judge.model().find(&path)?)
+        });
+        one.zip(other).is_some_and(|(one, other)| judge.could_flow(one, other))
     }
 
     /// Whether two gateways that hear each other were perhaps introduced by a relay before: what they found then may work
@@ -159,20 +208,6 @@ impl Town {
             && self.lists(first, last)
             && self.lists(last, first)
             && self.internet.hears(self.site_of(first), self.site_of(last))
-    }
-
-    /// A gateway whose clock stands can't be held to what its handshakes need; nor can a relay, or one that holds rosters
-    /// by which the two have nothing to say to each other.
-    pub fn is_certain(&mut self, ask: &Ask) -> bool {
-        let [first, last] = self.gateways_of(ask);
-        let is_true = |town: &Self, id: usize| town.gateways[id].wall == Wall::True;
-        if !is_true(self, first) || !is_true(self, last) {
-            return false;
-        }
-        let joins = |town: &Self, relay: usize| is_true(town, relay) && town.allowed_at(relay, ask).is_ok();
-        first == last
-            || self.meets(first, last)
-            || self.relays_between(first, last).into_iter().any(|relay| joins(self, relay))
     }
 }
 

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use vpmesh::engine::{Datagram, Engine, EngineConfig, Event, Now, Outbox};
 use vpmesh::mesh::accept::{self, InForce, Kept, Meaning, Offer, Own, Refusal};
 use vpmesh::mesh::sync::{Shelf, Verdict};
+use vpmesh::policy::Judge;
 use vpmesh::roster::Model;
 
 use crate::clock::{self, Time};
@@ -59,6 +60,8 @@ pub struct Gateway {
     in_force: Option<InForce>,
     /// What its engine judges by.
     pub model: Option<Arc<Model>>,
+    /// A relay's: whether there could be a flow between two rooms.
+    pub judge: Option<Judge>,
 }
 
 /// What the engine gave out.
@@ -88,6 +91,7 @@ impl Gateway {
             kept: Vec::new(),
             in_force: None,
             model: None,
+            judge: None,
         }
     }
 
@@ -153,13 +157,18 @@ impl Gateway {
         let started = accept::start(&self.own, &self.offers(), &self.kept, &accept::failing_tests);
         let in_force = started.unwrap_or_else(|refusals| panic!("{} can't start: {refusals:?}", self.path));
         let refusals = in_force.refusals.clone();
-        self.model =
-            engine.reload(Arc::clone(&in_force.model), time).is_ok().then(|| Arc::clone(&in_force.model));
+        let is_served = engine.reload(Arc::clone(&in_force.model), time).is_ok();
+        self.judge_by(is_served.then(|| Arc::clone(&in_force.model)));
         engine.set_shelf(Shelf::of(&self.own, Some(&in_force)), time);
         self.kept.clone_from(&in_force.kept);
         self.in_force = Some(in_force);
         self.engine = Some(engine);
         refusals
+    }
+
+    fn judge_by(&mut self, model: Option<Arc<Model>>) {
+        self.judge = model.clone().filter(|_| self.is_relay()).map(Judge::new);
+        self.model = model;
     }
 
     /// Octets that the engine has in memory, and then those of the rosters that are in force and what follows from them.
@@ -172,7 +181,7 @@ impl Gateway {
     }
 
     pub fn stop(&mut self) {
-        (self.engine, self.model, self.wake) = (None, None, None);
+        (self.engine, self.model, self.judge, self.wake) = (None, None, None, None);
     }
 
     /// Somebody gave a roster: judged as the daemon does, put in force and on disk, and the engine told what became of it.
@@ -181,16 +190,16 @@ impl Gateway {
         let Some(engine) = &mut self.engine else { return Ok(()) };
         let running = self.in_force.as_ref();
         let outcome = accept::offered(&self.own, offer.clone(), running, (&[], &[]), &accept::failing_tests);
-        let mut accepted = Ok(());
+        let (mut accepted, mut model) = (Ok(()), None);
         match outcome {
             Ok(None) => {}
             Ok(Some(in_force)) => match engine.reload(Arc::clone(&in_force.model), time) {
                 Ok(_) => {
                     engine.set_shelf(Shelf::of(&self.own, Some(&in_force)), time);
-                    self.model = Some(Arc::clone(&in_force.model));
                     self.kept.clone_from(&in_force.kept);
-                    self.in_force = Some(in_force);
                     self.folder.insert(offer.owner.to_string(), offer.clone());
+                    model = Some(Arc::clone(&in_force.model));
+                    self.in_force = Some(in_force);
                 }
                 Err(error) => accepted = Err((error.to_string(), Meaning::NotNow)),
             },
@@ -201,6 +210,9 @@ impl Gateway {
             Err((why, meaning)) => Verdict::Refused { why: why.clone(), meaning: *meaning },
         };
         engine.handle_verdict(&offer.owner, &accept::hash(&offer.bytes), &verdict, time);
+        if model.is_some() {
+            self.judge_by(model);
+        }
         accepted.map_err(|(why, _)| why)
     }
 

@@ -27,6 +27,8 @@ pub struct Site {
     pub latency: Time,
     /// Which side of a partition it is on.
     pub side: u8,
+    /// It hears its like on the other side all the same, where the network is divided: a relay's.
+    pub bridges: bool,
     /// Whether anything gets in and out.
     pub up: bool,
     /// Counts renumberings.
@@ -50,6 +52,8 @@ pub struct Conditions {
     pub jitter: Time,
     /// Sites on different sides don't hear each other.
     pub partitioned: bool,
+    /// But those that bridge the gap.
+    pub bridged: bool,
 }
 
 #[derive(Debug)]
@@ -87,7 +91,7 @@ pub struct Internet {
 
 impl Site {
     pub fn new(v4: Option<Vec<Nat>>, v6: Option<Vec<Nat>>, latency: Time) -> Self {
-        Self { v4, v6, latency, side: 0, up: true, generation: 0 }
+        Self { v4, v6, latency, side: 0, bridges: false, up: true, generation: 0 }
     }
 
     fn is_translated(&self) -> bool {
@@ -163,7 +167,9 @@ impl Internet {
     /// Whether sites are connected now, translators aside.
     pub fn hears(&self, from: SiteId, to: SiteId) -> bool {
         let (a, b) = (&self.sites[from], &self.sites[to]);
-        from == to || (a.up && b.up && (!self.conditions.partitioned || a.side == b.side))
+        let Conditions { partitioned, bridged, .. } = self.conditions;
+        let joined = !partitioned || a.side == b.side || bridged && a.bridges && b.bridges;
+        from == to || (a.up && b.up && joined)
     }
 
     fn site_of(&self, ip: IpAddr) -> Option<SiteId> {

@@ -7,7 +7,7 @@ use std::net::IpAddr;
 use vpmesh::packet::craft::Craft;
 
 use crate::clock::{SECOND, Time};
-use crate::expect::is_internet;
+use crate::expect::{Way, is_internet};
 use crate::rng::Rng;
 use crate::town::{End, Town};
 
@@ -22,6 +22,10 @@ const REPLY_TRIES: usize = 12;
 /// A relay hears where a gateway behind a translator that forgot is now by the gateway's next keepalive, and not by its
 /// frames.
 const RELAYED_REPLY_TRIES: usize = 45;
+
+/// A gateway that loses its sister claims the stations that it has a session with still, though they have left it: it is
+/// the next packet of theirs, 20 s later at the most, that says so.
+const SHARED_REPLY_TRIES: usize = 30;
 
 /// What a flow is to be.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -60,8 +64,9 @@ pub struct Ledger {
     /// How long the first packet that may pass took after each kind of transition.
     pub took: BTreeMap<&'static str, Vec<Time>>,
     pub delivered: u64,
-    /// Of those that must be.
+    /// Of those that must be: where it takes a relay, and where it takes two.
     pub relayed: u64,
+    pub chained: u64,
     pub denied: u64,
     pub pathless: u64,
     pub uncertain: u64,
@@ -266,8 +271,8 @@ impl Town {
             let Some(id) = self.open(ask) else { continue };
             let expected = match (&allowed, &path) {
                 (Ok(()), _) if torn => "may pass: a room is torn".to_owned(),
-                (Ok(()), Ok(())) if certain => "must pass".to_owned(),
-                (Ok(()), Ok(())) => "may pass".to_owned(),
+                (Ok(()), Ok(way)) if certain => format!("must pass, {way:?}"),
+                (Ok(()), Ok(_)) => "may pass".to_owned(),
                 (Ok(()), Err(why)) if self.may_know(&ask) => format!("may pass: {why}"),
                 (Err(why), _) | (_, Err(why)) => format!("must not: {why}"),
             };
@@ -275,15 +280,15 @@ impl Town {
             self.note(Some(self.host_of(self.nodes[ask.from].end)), told);
             match (allowed, path) {
                 (Ok(()), _) if torn => self.ledger.uncertain += 1,
-                (Ok(()), Ok(())) if certain => {
+                (Ok(()), Ok(way)) if certain => {
                     must.push(id);
-                    let [first, last] = self.gateways_of(&ask);
-                    if first != last && !self.meets(first, last) {
-                        relayed.push(id);
+                    if matches!(way, Way::Relay | Way::Chain) {
+                        relayed.push((id, way));
                         self.ledger.relayed += 1;
+                        self.ledger.chained += u64::from(way == Way::Chain);
                     }
                 }
-                (Ok(()), Ok(())) => self.ledger.uncertain += 1,
+                (Ok(()), Ok(_)) => self.ledger.uncertain += 1,
                 (Err(_), _) => {
                     self.ledger.denied += 1;
                     must_not.push(id);
@@ -303,8 +308,9 @@ impl Town {
             for id in got {
                 let at = self.ledger.probes[&id].got.values().next().copied().unwrap_or(begin);
                 self.ledger.took.entry(after).or_default().push(at - begin);
-                if relayed.contains(&id) {
-                    self.ledger.took.entry("(by relays alone)").or_default().push(at - begin);
+                if let Some((_, way)) = relayed.iter().find(|(relayed, _)| *relayed == id) {
+                    let how = if *way == Way::Chain { "(by two relays)" } else { "(by one relay)" };
+                    self.ledger.took.entry(how).or_default().push(at - begin);
                 }
                 self.ledger.delivered += 1;
                 // At once, for an unanswered flow is soon forgotten.
@@ -312,9 +318,15 @@ impl Town {
             }
             replies.retain(|&id| !self.is_delivered(id));
             let tries = |id: u64| {
-                let Probe { answers, allowed, .. } = &self.ledger.probes[&id];
-                let is_relayed = answers.is_some_and(|to| relayed.contains(&to));
-                (allowed.len(), if is_relayed { RELAYED_REPLY_TRIES } else { REPLY_TRIES })
+                let Probe { ask, answers, allowed, .. } = &self.ledger.probes[&id];
+                let is_relayed = answers.is_some_and(|to| relayed.iter().any(|(id, _)| *id == to));
+                let is_shared = self.gateways_of(ask).iter().any(|&gateway| self.twin_of(gateway).is_some());
+                let most = match (is_relayed, is_shared) {
+                    (true, _) => RELAYED_REPLY_TRIES,
+                    (false, true) => SHARED_REPLY_TRIES,
+                    (false, false) => REPLY_TRIES,
+                };
+                (allowed.len(), most)
             };
             let is_late = |id: &u64| matches!(tries(*id), (count, most) if count >= most);
             if let Some(&id) = replies.iter().find(|id| is_late(id)) {
@@ -342,7 +354,9 @@ impl Town {
             round += 1;
         }
         for id in must_not {
-            if self.is_delivered(id) && self.broken.is_none() {
+            // A room may have called its station meanwhile: then there is a path, from the other gateway.
+            let ask = self.asked(id);
+            if self.is_delivered(id) && self.broken.is_none() && self.path(&ask).is_err() {
                 let told = self.tell(&self.ledger.probes[&id].ask);
                 self.break_down(format!("{told} was delivered without a path"));
             }

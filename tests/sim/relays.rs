@@ -4,14 +4,45 @@ use std::collections::BTreeSet;
 use std::net::{IpAddr, SocketAddr};
 
 use vpmesh::mesh::frame::FRAME_TYPE;
-use vpmesh::policy::Judge;
 use vpmesh::roster::NodeId;
 use vpmesh::roster::model::NodeKind;
 
+use crate::expect::Way;
+use crate::probe::Ask;
 use crate::rng::Rng;
 use crate::town::Town;
 
+/// How often a flow is drawn until one needs two relays.
+const DRAWS: usize = 100;
+
 impl Town {
+    /// The network falls in two, and only relays hear each other across: a gateway on one side and one on the other have
+    /// no relay that hears both, and need two of them.
+    pub fn divide(&mut self, rng: &mut Rng) {
+        for site in &mut self.internet.sites {
+            site.side = rng.below(2) as u8;
+        }
+        for (n, relay) in self.relays().into_iter().enumerate() {
+            let site = self.site_of(relay);
+            self.internet.sites[site].side = (n % 2) as u8;
+        }
+        let conditions = &mut self.internet.conditions;
+        (conditions.partitioned, conditions.bridged) = (true, true);
+    }
+
+    /// Flows that the rosters allow and that need two relays, as far as they are found.
+    pub fn draw_chained(&mut self, count: usize, rng: &mut Rng) -> Vec<Ask> {
+        let mut asks = Vec::new();
+        let draws = if self.internet.conditions.bridged { DRAWS } else { 0 };
+        for _ in 0..draws {
+            let ask = self.draw_ask(rng);
+            if asks.len() < count && self.allowed(&ask).is_ok() && self.path(&ask) == Ok(Way::Chain) {
+                asks.push(ask);
+            }
+        }
+        asks
+    }
+
     fn relays(&self) -> Vec<usize> {
         (0..self.gateways.len()).filter(|&id| self.gateways[id].is_relay()).collect()
     }
@@ -76,15 +107,16 @@ impl Town {
     /// other by them.
     pub fn hold_relay(&mut self, id: usize) {
         let gateway = &self.gateways[id];
-        let (Some(engine), Some(model), path) = (gateway.engine(), &gateway.model, &gateway.path) else {
+        let (Some(engine), Some(model), Some(judge)) = (gateway.engine(), &gateway.model, &gateway.judge)
+        else {
             return;
         };
+        let path = &gateway.path;
         let (legs, pairs) = engine.relayed();
         let count = |is_it: fn(&NodeKind) -> bool| model.iter().filter(|(_, node)| is_it(&node.kind)).count();
         let gateways = count(|kind| matches!(kind, NodeKind::Gateway { .. }));
         // Relays register with each other, for chains of two.
         let listed = gateways + count(|kind| matches!(kind, NodeKind::Relay { .. })) - 1;
-        let judge = Judge::new(model.clone());
         let room_of = |key| {
             let is_it =
                 |kind: &NodeKind| matches!(kind, NodeKind::Gateway { key: other, .. } if *other == key);

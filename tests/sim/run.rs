@@ -75,6 +75,7 @@ struct Sum {
     took: BTreeMap<&'static str, Vec<Time>>,
     delivered: u64,
     relayed: u64,
+    chained: u64,
     denied: u64,
     pathless: u64,
     uncertain: u64,
@@ -95,6 +96,7 @@ impl Sum {
         }
         self.delivered += town.ledger.delivered;
         self.relayed += town.ledger.relayed;
+        self.chained += town.ledger.chained;
         self.denied += town.ledger.denied;
         self.pathless += town.ledger.pathless;
         self.uncertain += town.ledger.uncertain;
@@ -116,10 +118,11 @@ impl Sum {
             self.engines, self.engines_most, self.hours, self.datagrams
         );
         println!(
-            "flows: {} delivered, {} of them where only a relay joins, {} denied, {} without a path, {} in another's name, \
-             {} uncertain, {} went on at another gateway; {} stations were called by their room",
+            "flows: {} delivered, {} of them where only relays join and {} where only two do, {} denied, {} without a path, \
+             {} in another's name, {} uncertain, {} went on at another gateway; {} stations were called by their room",
             self.delivered,
             self.relayed,
+            self.chained,
             self.denied,
             self.pathless,
             self.lies,

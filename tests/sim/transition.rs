@@ -12,6 +12,8 @@ pub enum Kind {
     Send,
     Wait,
     Partition,
+    /// The same, but for relays: they hear each other.
+    Divide,
     Heal,
     /// Loss, jitter and duplication from here on.
     Weather,
@@ -41,6 +43,7 @@ const KINDS: &[(u64, Kind)] = &[
     (4, Kind::Send),
     (2, Kind::Wait),
     (2, Kind::Partition),
+    (3, Kind::Divide),
     (3, Kind::Heal),
     (2, Kind::Weather),
     (5, Kind::Roam),
@@ -88,6 +91,7 @@ impl Kind {
             Self::Send => "send",
             Self::Wait => "wait",
             Self::Partition => "partition",
+            Self::Divide => "divided",
             Self::Heal => "heal",
             Self::Weather => "weather",
             Self::Roam => "roam",
@@ -139,6 +143,7 @@ impl Town {
         self.converge();
         let mut asks = self.draw_allowed(4, &mut rng);
         asks.extend((0..3).map(|_| self.draw_ask(&mut rng)));
+        asks.extend(self.draw_chained(2, &mut rng));
         self.check(&asks, name, &mut rng);
         self.hold_bounds();
     }
@@ -155,8 +160,13 @@ impl Town {
                 for site in &mut self.internet.sites {
                     site.side = rng.below(2) as u8;
                 }
-                self.internet.conditions.partitioned = true;
+                let conditions = &mut self.internet.conditions;
+                (conditions.partitioned, conditions.bridged) = (true, false);
                 self.run(self.now + rng.below(250) * SECOND);
+            }
+            Kind::Divide => {
+                self.divide(rng);
+                self.run(self.now + *rng.pick(&[0, 0, 5, 60, 250]) * SECOND);
             }
             Kind::Heal => {
                 self.internet.conditions = Conditions::default();
