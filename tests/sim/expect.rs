@@ -117,10 +117,7 @@ impl Town {
         }
         for end in ends {
             let End::Station(id) = end else { continue };
-            let site = self.internet.hosts[self.stations[id].host].site;
-            let home = self.site_of(self.stations[id].gateway);
-            let ways = self.ways_to_gateway(id);
-            if site != home && !ways.into_iter().any(|at| self.internet.is_open(site, at, self.now)) {
+            if !self.reaches_gateway(id) {
                 return Err(format!("{} can't reach its gateway", self.stations[id].path));
             }
         }
@@ -147,6 +144,13 @@ impl Town {
             return Ok(Way::Chain);
         }
         Err("no way between the gateways".into())
+    }
+
+    fn reaches_gateway(&mut self, station: usize) -> bool {
+        let site = self.internet.hosts[self.stations[station].host].site;
+        let home = self.site_of(self.stations[station].gateway);
+        let mut ways = self.ways_to_gateway(station).into_iter();
+        site == home || ways.any(|at| self.internet.is_open(site, at, self.now))
     }
 
     /// Whether the rosters in force at one gateway list another.
@@ -198,8 +202,12 @@ impl Town {
 
     /// Whether two gateways that hear each other were perhaps introduced by a relay before: what they found then may work
     /// still.
-    pub fn may_know(&self, ask: &Ask) -> bool {
+    pub fn may_know(&mut self, ask: &Ask) -> bool {
         let [first, last] = self.gateways_of(ask);
+        let ends = [self.nodes[ask.from].end, self.nodes[ask.to].end];
+        if ends.into_iter().any(|end| matches!(end, End::Station(id) if !self.reaches_gateway(id))) {
+            return false;
+        }
         let ons = [first, last].into_iter().all(|id| self.gateways[id].is_on());
         let has_relays = self.gateways.iter().any(Gateway::is_relay);
         first != last
