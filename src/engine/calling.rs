@@ -20,7 +20,7 @@ use crate::table::{PeerId, Via};
 const PATIENCE: Duration = Duration::from_secs(12);
 /// A station that was called is not called again for so long, whatever its gateway does meanwhile.
 const REST: Duration = Duration::from_secs(60);
-/// How often it is called while its gateway says nothing anew.
+/// How often it is called at most, when gateways come and go, while its own says nothing anew.
 const ROUNDS: u8 = 3;
 /// How often gateways of the room are asked for a sign.
 const SIGN: Duration = Duration::from_secs(2);
